@@ -1,0 +1,51 @@
+//! Embedding: texts become vectors.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{BoxFuture, Result, TokenCounter};
+
+/// A vector of one text. Its length is the model's dimension.
+pub type Embedding = Vec<f32>;
+
+/// What is embedded: some models prefix or encode documents and queries differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EmbedKind {
+    /// A passage to be found.
+    Document,
+    /// A question that looks for passages.
+    Query,
+}
+
+/// What an [`Embedder`] is. Vectors of different identities must not meet in one collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmbedderInfo {
+    /// The name to load it by.
+    pub model: String,
+    /// A digest of what decides its vectors: weights, tokenizer, pooling, normalisation, prompts.
+    pub fingerprint: String,
+    /// The length of its vectors.
+    pub dimension: usize,
+}
+
+/// Turns texts into vectors whose cosine measures how alike they are.
+///
+/// Batch invariance is law: a text's vector depends on that text alone, bit for bit, not on the
+/// other texts of the batch.
+pub trait Embedder: Send + Sync {
+    /// What it is.
+    fn info(&self) -> &EmbedderInfo;
+
+    /// Its own token counter: what is longer than the limit is cut off before embedding.
+    fn tokens(&self) -> &dyn TokenCounter;
+
+    /// One vector for each text, in order.
+    ///
+    /// # Errors
+    ///
+    /// When the model cannot compute or a remote service does not answer.
+    fn embed<'a>(
+        &'a self,
+        texts: &'a [String],
+        kind: EmbedKind,
+    ) -> BoxFuture<'a, Result<Vec<Embedding>>>;
+}

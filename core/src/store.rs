@@ -1,0 +1,155 @@
+//! Storing: vectors are kept, found and deleted.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{BoxFuture, Chunk, Embedding, Filter, Hit, Result};
+
+/// A chunk with the vectors it can be found by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// What is found. Its id is the point's id.
+    pub chunk: Chunk,
+    /// The embedding, of unit length. Absent in a collection without an embedder.
+    pub dense: Option<Embedding>,
+    /// Term weights for keyword search.
+    pub sparse: Option<SparseVector>,
+}
+
+/// Weights of a few of very many dimensions. Indices are ascending and unique.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SparseVector {
+    /// The dimensions (hashed terms).
+    pub indices: Vec<u32>,
+    /// The weight of each.
+    pub values: Vec<f32>,
+}
+
+impl SparseVector {
+    /// Builds a vector from pairs in any order; weights of one index are added.
+    ///
+    /// ```
+    /// let vector = corbie_core::SparseVector::from_pairs([(7, 1.0), (2, 0.5), (7, 1.0)]);
+    /// assert_eq!(vector.indices, [2, 7]);
+    /// assert_eq!(vector.values, [0.5, 2.0]);
+    /// ```
+    pub fn from_pairs(pairs: impl IntoIterator<Item = (u32, f32)>) -> Self {
+        let mut pairs: Vec<(u32, f32)> = pairs.into_iter().collect();
+        pairs.sort_by_key(|(index, _)| *index);
+        let mut vector = Self::default();
+        for (index, value) in pairs {
+            match vector.indices.last() {
+                Some(last) if *last == index => {
+                    if let Some(sum) = vector.values.last_mut() {
+                        *sum += value;
+                    }
+                }
+                _ => {
+                    vector.indices.push(index);
+                    vector.values.push(value);
+                }
+            }
+        }
+        vector
+    }
+
+    /// Whether no dimension has a weight.
+    pub fn is_empty(&self) -> bool {
+        self.indices.is_empty()
+    }
+}
+
+/// What a search compares with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Query {
+    /// Cosine with the dense vectors.
+    Dense(Embedding),
+    /// Sum over shared dimensions of the query's weight × the point's weight × the term's inverse
+    /// document frequency in the whole store, `ln(1 + (N - n + 0.5) / (n + 0.5))`: BM25.
+    Sparse(SparseVector),
+    /// Both, fused by reciprocal rank: each mode's best points, scored `Σ 1 / (60 + rank)` with
+    /// rank from 1 (Cormack, Clarke and Büttcher, 2009).
+    Fused {
+        /// For the dense side.
+        dense: Embedding,
+        /// For the sparse side.
+        sparse: SparseVector,
+    },
+}
+
+/// A search.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchRequest {
+    /// What to compare with.
+    pub query: Query,
+    /// Which points may be returned; `None`: all.
+    pub filter: Option<Filter>,
+    /// The most hits to return.
+    pub limit: usize,
+}
+
+/// Which points to delete.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Selection {
+    /// These. Ids that are not there are no error.
+    Ids(Vec<Uuid>),
+    /// All that match.
+    Filter(Filter),
+}
+
+/// A part of all points, in ascending order of their ids.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ScrollPage {
+    /// The points.
+    pub points: Vec<Point>,
+    /// Pass it on to get the next page; `None`: this was the last.
+    pub next: Option<Uuid>,
+}
+
+/// Keeps points and finds them. It never embeds.
+///
+/// Everything acknowledged is durable: when a call that writes has returned `Ok`, its effect
+/// survives a kill. Implementations pass `corbie_core::testing::conformance::vector_store`.
+pub trait VectorStore: Send + Sync {
+    /// Writes points; one with the same id is replaced whole.
+    ///
+    /// # Errors
+    ///
+    /// [`BadInput`](crate::ErrorKind::BadInput) when a vector has the wrong length or is not
+    /// finite; then nothing of the call is written.
+    fn upsert(&self, points: Vec<Point>) -> BoxFuture<'_, Result<()>>;
+
+    /// Deletes points.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot write.
+    fn delete(&self, selection: Selection) -> BoxFuture<'_, Result<()>>;
+
+    /// The best matches, best first; ties by ascending id. Of a sparse query only points that
+    /// share a term.
+    ///
+    /// # Errors
+    ///
+    /// [`BadInput`](crate::ErrorKind::BadInput) when a vector has the wrong length.
+    fn search(&self, request: SearchRequest) -> BoxFuture<'_, Result<Vec<Hit>>>;
+
+    /// Points in ascending order of their ids, those after `after`, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot read.
+    fn scroll<'a>(
+        &'a self,
+        filter: Option<&'a Filter>,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<ScrollPage>>;
+
+    /// How many points there are.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot read.
+    fn count<'a>(&'a self, filter: Option<&'a Filter>) -> BoxFuture<'a, Result<usize>>;
+}

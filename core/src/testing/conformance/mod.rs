@@ -1,0 +1,13 @@
+//! The laws of each trait, as functions that panic with the law that is broken.
+
+mod chat;
+mod embedder;
+mod journal;
+mod splitter;
+mod store;
+
+pub use chat::chat_model;
+pub use embedder::embedder;
+pub use journal::journal;
+pub use splitter::splitter;
+pub use store::vector_store;

@@ -1,0 +1,352 @@
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    Chunk, ErrorKind, Filter, Hit, Metadata, Point, Query, Range, SearchRequest, Selection,
+    SparseVector, VectorStore,
+};
+
+/// The laws of [`VectorStore`], on an empty one that keeps dense vectors of 4 dimensions and
+/// sparse ones.
+///
+/// # Panics
+///
+/// With the law that is broken.
+pub async fn vector_store(store: &dyn VectorStore) {
+    assert_eq!(
+        store.count(None).await.unwrap(),
+        0,
+        "the store is empty at first"
+    );
+    assert!(
+        search(store, Query::Dense(vec![1.0, 0.0, 0.0, 0.0]), None, 5)
+            .await
+            .is_empty(),
+        "an empty store finds nothing"
+    );
+    let points = points();
+    store.upsert(points.clone()).await.unwrap();
+    store.upsert(points.clone()).await.unwrap();
+    assert_eq!(
+        store.count(None).await.unwrap(),
+        points.len(),
+        "writing twice keeps one of each"
+    );
+
+    dense(store, &points).await;
+    sparse(store, &points).await;
+    fused(store, &points).await;
+    filters(store, &points).await;
+    refusals(store, points.len()).await;
+    scrolling(store, &points).await;
+    replacing_and_deleting(store, &points).await;
+}
+
+fn points() -> Vec<Point> {
+    let texts = [
+        "raven cache",
+        "raven tool",
+        "crow tool 'quote'",
+        "乌鸦 藏",
+        "nest",
+    ];
+    let dense = [
+        [1.0, 0.0, 0.0, 0.0],
+        [0.6, 0.8, 0.0, 0.0],
+        [0.0, 1.0, 0.0, 0.0],
+        [0.0, 0.6, 0.8, 0.0],
+        [0.0, 0.0, 0.0, 1.0],
+    ];
+    let terms: [&[(u32, f32)]; 5] = [
+        &[(10, 1.5), (20, 1.0)],
+        &[(10, 1.2), (30, 1.0)],
+        &[(4_000_000_000, 2.0), (30, 1.4)],
+        &[(50, 1.0), (60, 1.0)],
+        &[(70, 1.0)],
+    ];
+    let point = |i: usize| {
+        let mut metadata = Metadata::new();
+        metadata.insert("language".into(), json!(if i == 3 { "zh" } else { "en" }));
+        metadata.insert("tags".into(), json!(["all", format!("tag{i}")]));
+        metadata.insert("o'dd \"key\"".into(), json!(i));
+        let document = crate::ids::document("conformance", &format!("{}.md", i / 2));
+        Point {
+            chunk: Chunk {
+                id: crate::ids::chunk(&document, texts[i], 0),
+                document,
+                source: format!("{}.md", i / 2),
+                text: texts[i].to_owned(),
+                start: 100 * i,
+                end: 100 * i + texts[i].len(),
+                page: (i != 4).then_some(i as u32 + 1),
+                heading: vec!["Birds".into(), "鸟".into()],
+                metadata,
+            },
+            dense: Some(dense[i].to_vec()),
+            sparse: Some(SparseVector::from_pairs(terms[i].iter().copied())),
+        }
+    };
+    (0..texts.len()).map(point).collect()
+}
+
+async fn search(
+    store: &dyn VectorStore,
+    query: Query,
+    filter: Option<Filter>,
+    limit: usize,
+) -> Vec<Hit> {
+    let request = SearchRequest {
+        query,
+        filter,
+        limit,
+    };
+    store.search(request).await.unwrap()
+}
+
+fn texts(hits: &[Hit]) -> Vec<&str> {
+    hits.iter().map(|hit| hit.chunk.text.as_str()).collect()
+}
+
+fn close(left: f32, right: f32) -> bool {
+    (left - right).abs() < 1e-4
+}
+
+async fn dense(store: &dyn VectorStore, points: &[Point]) {
+    let hits = search(store, Query::Dense(vec![1.0, 0.0, 0.0, 0.0]), None, 2).await;
+    assert_eq!(
+        texts(&hits),
+        ["raven cache", "raven tool"],
+        "nearest first, no more than asked"
+    );
+    assert!(
+        close(hits[0].score, 1.0) && close(hits[1].score, 0.6),
+        "the score is the cosine"
+    );
+    assert_eq!(
+        hits[0].scores.dense,
+        Some(hits[0].score),
+        "and is also named as the dense score"
+    );
+    assert_eq!(hits[0].chunk, points[0].chunk, "the whole chunk comes back");
+    let far = search(store, Query::Dense(vec![2.0, 0.0, 0.0, 0.0]), None, 1).await;
+    assert!(
+        close(far[0].score, 1.0),
+        "a cosine does not depend on the query's length"
+    );
+}
+
+async fn sparse(store: &dyn VectorStore, points: &[Point]) {
+    let query = SparseVector::from_pairs([(10, 1.0), (4_000_000_000, 1.0)]);
+    let hits = search(store, Query::Sparse(query), None, 10).await;
+    let n = points.len() as f32;
+    let idf = |df: f32| (1.0 + (n - df + 0.5) / (df + 0.5)).ln();
+    let expected = [
+        ("crow tool 'quote'", 2.0 * idf(1.0)),
+        ("raven cache", 1.5 * idf(2.0)),
+        ("raven tool", 1.2 * idf(2.0)),
+    ];
+    assert_eq!(hits.len(), 3, "only points that share a term");
+    for (hit, (text, score)) in hits.iter().zip(expected) {
+        assert_eq!(hit.chunk.text, text, "best BM25 first");
+        assert!(
+            close(hit.score, score),
+            "the score is BM25: {} is not {score}",
+            hit.score
+        );
+    }
+    assert!(
+        search(store, Query::Sparse(SparseVector::default()), None, 10)
+            .await
+            .is_empty(),
+        "no terms, no hits"
+    );
+}
+
+async fn fused(store: &dyn VectorStore, _points: &[Point]) {
+    let query = Query::Fused {
+        dense: vec![0.0, 1.0, 0.0, 0.0],
+        sparse: SparseVector::from_pairs([(10, 1.0)]),
+    };
+    let hits = search(store, query, None, 10).await;
+    // Dense order: crow tool 1.0, raven tool 0.8, 乌鸦 0.6. Sparse order: raven cache, raven tool.
+    assert_eq!(
+        hits[0].chunk.text, "raven tool",
+        "second in both beats first in one"
+    );
+    assert!(
+        close(hits[0].score, 1.0 / 62.0 + 1.0 / 62.0),
+        "the score is the sum of 1/(60 + rank)"
+    );
+    assert!(
+        hits[0].scores.dense.is_some() && hits[0].scores.sparse.is_some(),
+        "with both parts"
+    );
+}
+
+async fn filters(store: &dyn VectorStore, points: &[Point]) {
+    let anything = Query::Dense(vec![0.5, 0.5, 0.5, 0.5]);
+    let range = |gte, lt| Range {
+        gte,
+        lt,
+        ..Range::default()
+    };
+    let filters = [
+        Filter::eq("source", "0.md"),
+        Filter::eq("page", 2),
+        Filter::eq("document", points[2].chunk.document.to_string()),
+        Filter::is_in("metadata.language", ["zh", "fr"]),
+        Filter::eq("metadata.tags", "tag1"),
+        Filter::eq("metadata.o'dd \"key\"", 2),
+        Filter::eq("source", "0.md' OR '1'='1"),
+        Filter::range("page", range(Some(2.0), Some(4.0))),
+        Filter::not(Filter::eq("metadata.language", "en")),
+        Filter::not(Filter::range("page", range(Some(1.0), None))),
+        Filter::any([Filter::eq("page", 1), Filter::eq("source", "2.md")]),
+        Filter::all([
+            Filter::eq("source", "1.md"),
+            Filter::eq("metadata.language", "en"),
+        ]),
+        Filter::all([]),
+        Filter::any([]),
+        Filter::eq("no such field", true),
+    ];
+    for filter in filters {
+        let mut expected: Vec<&str> = points
+            .iter()
+            .filter(|point| filter.matches(&serde_json::to_value(&point.chunk).unwrap()))
+            .map(|point| point.chunk.text.as_str())
+            .collect();
+        expected.sort_unstable();
+        let hits = search(store, anything.clone(), Some(filter.clone()), 10).await;
+        let mut found = texts(&hits);
+        found.sort_unstable();
+        assert_eq!(found, expected, "a search under {filter:?}");
+        let count = store.count(Some(&filter)).await.unwrap();
+        assert_eq!(count, expected.len(), "a count under {filter:?}");
+    }
+    let one_percent = Filter::eq("metadata.tags", "tag1");
+    let query = SparseVector::from_pairs([(10, 1.0), (30, 1.0)]);
+    let hits = search(store, Query::Sparse(query), Some(one_percent), 1).await;
+    assert_eq!(
+        texts(&hits),
+        ["raven tool"],
+        "a filter is applied before the limit"
+    );
+}
+
+async fn refusals(store: &dyn VectorStore, count: usize) {
+    let mut bad = points();
+    for (i, point) in bad.iter_mut().enumerate() {
+        point.chunk.id = Uuid::from_u128(i as u128 + 1);
+    }
+    bad[1].dense = Some(vec![1.0; 3]);
+    let error = store.upsert(bad.clone()).await.unwrap_err();
+    assert_eq!(
+        error.kind(),
+        &ErrorKind::BadInput,
+        "a vector of the wrong length is refused"
+    );
+    bad[1].dense = Some(vec![f32::NAN, 0.0, 0.0, 0.0]);
+    let error = store.upsert(bad).await.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::BadInput, "NaN is refused");
+    assert_eq!(
+        store.count(None).await.unwrap(),
+        count,
+        "a refused call writes nothing"
+    );
+    let request = SearchRequest {
+        query: Query::Dense(vec![1.0; 5]),
+        filter: None,
+        limit: 1,
+    };
+    let error = store.search(request).await.unwrap_err();
+    assert_eq!(
+        error.kind(),
+        &ErrorKind::BadInput,
+        "a query of the wrong length is refused"
+    );
+    let none = search(store, Query::Dense(vec![1.0, 0.0, 0.0, 0.0]), None, 0).await;
+    assert!(none.is_empty(), "a limit of 0 gives nothing");
+}
+
+async fn scrolling(store: &dyn VectorStore, points: &[Point]) {
+    let mut seen: Vec<Point> = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.scroll(None, after, 2).await.unwrap();
+        assert!(page.points.len() <= 2, "a page is no longer than asked");
+        seen.extend(page.points);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let ids: Vec<Uuid> = seen.iter().map(|point| point.chunk.id).collect();
+    let mut sorted = ids.clone();
+    sorted.sort();
+    sorted.dedup();
+    assert_eq!(ids, sorted, "scrolling is in order of ids, each once");
+    let mut expected = points.to_vec();
+    expected.sort_by_key(|point| point.chunk.id);
+    for (point, expected) in seen.iter().zip(&expected) {
+        assert_eq!(point.chunk, expected.chunk, "points come back as written");
+        let (dense, wanted) = (point.dense.as_ref(), expected.dense.as_ref());
+        let same = dense
+            .unwrap()
+            .iter()
+            .zip(wanted.unwrap())
+            .all(|(a, b)| close(*a, *b));
+        assert!(same, "with their vectors");
+        assert_eq!(point.sparse, expected.sparse, "and their term weights");
+    }
+    assert_eq!(seen.len(), points.len(), "scrolling sees every point");
+    let chinese = Filter::eq("metadata.language", "zh");
+    let page = store.scroll(Some(&chinese), None, 10).await.unwrap();
+    assert_eq!(page.points.len(), 1, "scrolling honours a filter");
+}
+
+async fn replacing_and_deleting(store: &dyn VectorStore, points: &[Point]) {
+    let mut changed = points[0].clone();
+    changed.chunk.metadata = Metadata::new();
+    changed.chunk.page = Some(99);
+    changed.sparse = Some(SparseVector::from_pairs([(99, 1.0)]));
+    store.upsert(vec![changed.clone()]).await.unwrap();
+    let hits = search(store, Query::Dense(vec![1.0, 0.0, 0.0, 0.0]), None, 1).await;
+    assert_eq!(hits[0].chunk, changed.chunk, "a point is replaced whole");
+    let old_term = Query::Sparse(SparseVector::from_pairs([(20, 1.0)]));
+    assert!(
+        search(store, old_term, None, 5).await.is_empty(),
+        "its old terms are gone"
+    );
+
+    let missing = Uuid::from_u128(42);
+    let selection = Selection::Ids(vec![changed.chunk.id, missing]);
+    store.delete(selection).await.unwrap();
+    assert_eq!(
+        store.count(None).await.unwrap(),
+        points.len() - 1,
+        "a deleted point is gone"
+    );
+    let hits = search(store, Query::Dense(vec![1.0, 0.0, 0.0, 0.0]), None, 10).await;
+    assert!(
+        hits.iter().all(|hit| hit.chunk.id != changed.chunk.id),
+        "and is not found"
+    );
+
+    let filter = Filter::eq("source", "1.md");
+    store.delete(Selection::Filter(filter)).await.unwrap();
+    assert_eq!(
+        store.count(None).await.unwrap(),
+        2,
+        "a filter deletes what matches, no more"
+    );
+    store
+        .delete(Selection::Filter(Filter::all([])))
+        .await
+        .unwrap();
+    assert_eq!(
+        store.count(None).await.unwrap(),
+        0,
+        "everything matches the empty `all`"
+    );
+}

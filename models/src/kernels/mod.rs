@@ -1,0 +1,17 @@
+//! The arithmetic of the local engine on a CPU: matrix products, attention, and the small
+//! operations between them, on slices of `f32`.
+//!
+//! Batch invariance is law here: a row of output is computed by the same operations in the same
+//! order whatever the other rows are, however many there are, and on however many threads.
+//!
+//! All buffers are row-major; `[m, k]` in a comment means `m` rows of `k` numbers.
+
+mod attention;
+mod elementwise;
+mod matrix;
+
+pub use attention::{AttentionShape, KvCache, bidirectional_attention, causal_attention};
+pub use elementwise::{
+    RopeLayout, RopeTable, add, gelu, gelu_mul, layer_norm, rms_norm, rope, silu_mul,
+};
+pub use matrix::{Matrix, Precision};

@@ -1,0 +1,4 @@
+//! Models: the local engine, remote models, and the hub that finds and fetches model files.
+
+#[cfg(feature = "local")]
+pub mod kernels;

@@ -7,8 +7,12 @@
 //! All buffers are row-major; `[m, k]` in a comment means `m` rows of `k` numbers.
 
 mod attention;
+mod dense;
 mod elementwise;
 mod matrix;
+mod parallel;
+mod quantized;
+mod tier;
 
 pub use attention::{AttentionShape, KvCache, bidirectional_attention, causal_attention};
 pub use elementwise::{

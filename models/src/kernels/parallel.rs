@@ -8,6 +8,9 @@ use rayon::prelude::*;
 /// Below this many multiplications a piece of work is not worth handing to another thread.
 const PIECE: usize = 200_000;
 
+/// An operation on a number from memory takes as long as so many multiplications in a product.
+const ELEMENTWISE: usize = 8;
+
 /// Calls `work` with ranges that together make up `0..count`, on one or several threads.
 ///
 /// `cost` is the number of multiplications, or what takes as long, of one of the `count` units.
@@ -24,21 +27,28 @@ pub(super) fn divide(count: usize, cost: usize, work: impl Fn(Range<usize>) + Sy
         .for_each(|piece| work(count * piece / pieces..count * (piece + 1) / pieces));
 }
 
-/// Calls `work` with the number of each row of `width` numbers in `data`, and the row.
-pub(super) fn rows(
+/// Calls `work` with parts of `data` and where each starts, on one or several threads.
+///
+/// Parts are whole numbers of pieces of `width` numbers, but for the end; `cost` is what one
+/// number takes, in multiplications.
+pub(super) fn pieces(
     data: &mut [f32],
     width: usize,
     cost: usize,
     work: impl Fn(usize, &mut [f32]) + Sync,
 ) {
-    let count = data.len() / width.max(1);
+    let length = data.len();
     let data = Shared::new(data);
-    divide(count, cost, |range| {
-        for row in range {
+    divide(
+        length.div_ceil(width),
+        width * cost * ELEMENTWISE,
+        |range| {
+            let start = range.start * width;
+            let end = length.min(range.end * width);
             // SAFETY: the ranges of `divide` do not overlap.
-            work(row, unsafe { data.slice(row * width, width) });
-        }
-    });
+            work(start, unsafe { data.slice(start, end - start) });
+        },
+    );
 }
 
 /// A slice that several threads write, each its own parts.

@@ -1,7 +1,11 @@
 //! Weights and their product with activations.
 
-use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{Device, Result};
+use candle_core::quantized::GgmlDType;
+use candle_core::{Result, bail};
+
+use super::dense::Dense;
+use super::quantized::Quantized;
+use super::tier::Tier;
 
 /// How a quantized weight is multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -14,79 +18,191 @@ pub enum Precision {
 }
 
 /// A weight matrix of `rows` outputs by `columns` inputs.
+///
+/// ```
+/// use corbie_models::kernels::Matrix;
+///
+/// let matrix = Matrix::from_f32(2, 3, &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+/// let mut out = [0.0; 2];
+/// matrix.multiply(&[1.0, 2.0, 3.0], &mut out);
+/// assert_eq!(out, [1.0, 6.0]);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Matrix {
-    rows: usize,
-    columns: usize,
-    values: Vec<f32>,
+    weights: Weights,
+}
+
+#[derive(Debug, Clone)]
+enum Weights {
+    Quantized(Quantized),
+    Dense(Dense),
 }
 
 impl Matrix {
     /// A matrix of `f32`: `values` is `[rows, columns]`.
+    ///
+    /// # Panics
+    ///
+    /// When `values` has another length.
     pub fn from_f32(rows: usize, columns: usize, values: &[f32]) -> Self {
         assert_eq!(
-            values.len(),
-            rows * columns,
+            Some(values.len()),
+            rows.checked_mul(columns),
             "a matrix of {rows} by {columns}"
         );
         Self {
-            rows,
-            columns,
-            values: values.to_vec(),
+            weights: Weights::Dense(Dense::from_f32(rows, columns, values)),
         }
     }
 
     /// A matrix stored in one of GGML's formats: `data` is `rows` rows of
     /// `columns / block_size` blocks.
     ///
+    /// Block formats are kept as they are, if `precision` allows, and `F16`, `BF16` and `F32`
+    /// always are; their products are in `f32`.
+    ///
     /// # Errors
     ///
-    /// When the format is not known or `columns` is no multiple of its block size.
+    /// When the format is not known, the shape is empty, `columns` is no multiple of the block
+    /// size, or `data` has not exactly the bytes of the shape.
     pub fn from_ggml(
         dtype: GgmlDType,
         rows: usize,
         columns: usize,
         data: &[u8],
-        _precision: Precision,
+        precision: Precision,
     ) -> Result<Self> {
-        let tensor: QTensor = candle_core::quantized::ggml_file::qtensor_from_ggml(
-            dtype,
-            data,
-            vec![rows, columns],
-            &Device::Cpu,
-        )?;
-        let values = tensor.dequantize(&Device::Cpu)?.flatten_all()?.to_vec1()?;
+        let (block, bytes) = match dtype {
+            GgmlDType::F32 => (1, 4),
+            GgmlDType::F16 | GgmlDType::BF16 => (1, 2),
+            _ => match Quantized::block(dtype) {
+                Some(block) => block,
+                None => bail!("weights of type {dtype:?} are not supported"),
+            },
+        };
+        if rows == 0 || columns == 0 {
+            bail!("weights of {rows} by {columns} are empty");
+        }
+        if !columns.is_multiple_of(block) {
+            bail!("{dtype:?} weights have blocks of {block} columns, and {columns} is no multiple");
+        }
+        let expected = (columns / block).checked_mul(bytes);
+        if expected.and_then(|row| row.checked_mul(rows)) != Some(data.len()) {
+            bail!(
+                "{dtype:?} weights of {rows} by {columns} cannot have {} bytes",
+                data.len()
+            );
+        }
+        let dense = match dtype {
+            GgmlDType::F32 => Dense::from_f32_bytes(rows, columns, data),
+            GgmlDType::F16 => Dense::from_f16_bytes(rows, columns, data),
+            GgmlDType::BF16 => Dense::from_bf16_bytes(rows, columns, data),
+            _ => {
+                let quantized = Quantized::new(dtype, rows, columns, data);
+                if precision == Precision::Quantized {
+                    return Ok(Self {
+                        weights: Weights::Quantized(quantized),
+                    });
+                }
+                let mut values = vec![0.0; rows * columns];
+                for (index, row) in values.chunks_exact_mut(columns).enumerate() {
+                    quantized.row(index, row);
+                }
+                Dense::from_f32(rows, columns, &values)
+            }
+        };
         Ok(Self {
-            rows,
-            columns,
-            values,
+            weights: Weights::Dense(dense),
         })
     }
 
     /// The number of outputs.
     pub fn rows(&self) -> usize {
-        self.rows
+        match &self.weights {
+            Weights::Quantized(weights) => weights.rows(),
+            Weights::Dense(weights) => weights.rows(),
+        }
     }
 
     /// The number of inputs.
     pub fn columns(&self) -> usize {
-        self.columns
+        match &self.weights {
+            Weights::Quantized(weights) => weights.columns(),
+            Weights::Dense(weights) => weights.columns(),
+        }
     }
 
     /// `out = x · Wᵀ`: `x` is `[m, columns]`, `out` is `[m, rows]`.
+    ///
+    /// # Panics
+    ///
+    /// When `x` or `out` has another length.
     pub fn multiply(&self, x: &[f32], out: &mut [f32]) {
-        for (x, out) in x
-            .chunks_exact(self.columns)
-            .zip(out.chunks_exact_mut(self.rows))
-        {
-            for (row, out) in self.values.chunks_exact(self.columns).zip(out) {
-                *out = row.iter().zip(x).map(|(w, x)| w * x).sum();
-            }
+        let (rows, columns) = (self.rows(), self.columns());
+        assert!(
+            x.len() / columns * columns == x.len() && x.len() / columns * rows == out.len(),
+            "a product of {rows} by {columns}: {} inputs, {} outputs",
+            x.len(),
+            out.len()
+        );
+        match &self.weights {
+            Weights::Quantized(weights) => weights.multiply(Tier::best(), x, out),
+            Weights::Dense(weights) => weights.multiply(Tier::best(), x, out),
         }
     }
 
     /// Writes row `index`, expanded, into `out`, which is `[columns]`: for embedding tables.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such row, or `out` has another length.
     pub fn row(&self, index: usize, out: &mut [f32]) {
-        out.copy_from_slice(&self.values[index * self.columns..][..self.columns]);
+        let (rows, columns) = (self.rows(), self.columns());
+        assert!(
+            index < rows && out.len() == columns,
+            "row {index} of {rows} by {columns} into {} numbers",
+            out.len()
+        );
+        match &self.weights {
+            Weights::Quantized(weights) => weights.row(index, out),
+            Weights::Dense(weights) => weights.row(index, out),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn wrong_shapes_from_files_are_errors() {
+        for (dtype, rows, columns, bytes) in [
+            (GgmlDType::Q4_0, 2, 32, 35),
+            (GgmlDType::Q4_0, 2, 33, 36),
+            (GgmlDType::Q4_0, 0, 32, 0),
+            (GgmlDType::Q4K, 1, 32, 18),
+            (GgmlDType::F32, usize::MAX, 32, 128),
+            (GgmlDType::Q6K, usize::MAX / 2, 256, 210),
+            (GgmlDType::F16, 3, 5, 31),
+            (GgmlDType::Q8_1, 1, 32, 36),
+        ] {
+            let matrix =
+                Matrix::from_ggml(dtype, rows, columns, &vec![0; bytes], Precision::Quantized);
+            assert!(matrix.is_err(), "{dtype:?} {rows} {columns} {bytes}");
+        }
+    }
+
+    #[test]
+    fn the_reference_expands_block_formats() {
+        let data: Vec<u8> = (0..34).collect();
+        let matrix = Matrix::from_ggml(GgmlDType::Q8_0, 1, 32, &data, Precision::F32).unwrap();
+        let quantized =
+            Matrix::from_ggml(GgmlDType::Q8_0, 1, 32, &data, Precision::Quantized).unwrap();
+        let (mut a, mut b) = ([0.0; 32], [0.0; 32]);
+        matrix.row(0, &mut a);
+        quantized.row(0, &mut b);
+        assert_eq!(a, b);
     }
 }

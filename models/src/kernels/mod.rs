@@ -7,11 +7,16 @@
 //! All buffers are row-major; `[m, k]` in a comment means `m` rows of `k` numbers.
 
 mod attention;
+mod dense;
 mod elementwise;
+mod math;
 mod matrix;
+mod parallel;
+mod quantized;
+mod rope;
+mod tier;
 
 pub use attention::{AttentionShape, KvCache, bidirectional_attention, causal_attention};
-pub use elementwise::{
-    RopeLayout, RopeTable, add, gelu, gelu_mul, layer_norm, rms_norm, rope, silu_mul,
-};
+pub use elementwise::{add, gelu, gelu_mul, layer_norm, rms_norm, silu_mul};
 pub use matrix::{Matrix, Precision};
+pub use rope::{RopeLayout, RopeTable, rope};

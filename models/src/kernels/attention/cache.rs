@@ -1,0 +1,178 @@
+//! Keys and values as attention reads them.
+//!
+//! Positions come in tiles of 16. A tile of one head has its keys turned, `[head_dim, 16]`, so
+//! that 16 scores are computed side by side, then its values, `[16, padded head_dim]`.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Positions of a tile.
+pub(super) const TILE: usize = 16;
+
+/// Tiles that are allocated together.
+const BLOCK: usize = 4;
+
+/// Lays out positions of one sequence as tiles.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    pub kv_heads: usize,
+    pub head_dim: usize,
+}
+
+impl Layout {
+    /// Numbers of a head's values with their padding.
+    pub fn padded(&self) -> usize {
+        self.head_dim.next_multiple_of(16)
+    }
+
+    /// Numbers of a tile of one head.
+    pub fn tile(&self) -> usize {
+        TILE * (self.head_dim + self.padded())
+    }
+
+    /// Numbers of a tile of all heads.
+    pub fn tiles(&self) -> usize {
+        self.kv_heads * self.tile()
+    }
+
+    /// Numbers of one position of keys, or of values, as they come.
+    pub fn width(&self) -> usize {
+        self.kv_heads * self.head_dim
+    }
+
+    /// Writes one position, `[kv_heads · head_dim]` each, to place `at` of `tiles`.
+    fn put(&self, tiles: &mut [f32], at: usize, keys: &[f32], values: &[f32]) {
+        let heads = keys
+            .chunks_exact(self.head_dim)
+            .zip(values.chunks_exact(self.head_dim));
+        for ((keys, values), tile) in heads.zip(tiles.chunks_exact_mut(self.tile())) {
+            let (turned, rows) = tile.split_at_mut(TILE * self.head_dim);
+            for (key, to) in keys.iter().zip(turned[at..].iter_mut().step_by(TILE)) {
+                *to = *key;
+            }
+            rows[at * self.padded()..][..self.head_dim].copy_from_slice(values);
+        }
+    }
+}
+
+/// The keys and values of one layer of one sequence.
+///
+/// Clones share what they have in common, so a prefix that several sequences begin with is kept
+/// once.
+#[derive(Debug, Clone)]
+pub struct KvCache {
+    pub(super) layout: Layout,
+    len: usize,
+    /// Each `[4 tiles, kv_heads, tile]`.
+    blocks: Vec<Arc<[f32]>>,
+}
+
+impl KvCache {
+    /// An empty cache.
+    ///
+    /// # Panics
+    ///
+    /// When a number is zero.
+    pub fn new(kv_heads: usize, head_dim: usize) -> Self {
+        assert!(
+            kv_heads > 0 && head_dim > 0,
+            "{kv_heads} heads of {head_dim}"
+        );
+        Self {
+            layout: Layout { kv_heads, head_dim },
+            len: 0,
+            blocks: Vec::new(),
+        }
+    }
+
+    /// How many positions it holds.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends positions: `keys` and `values` are `[t, kv_heads · head_dim]`.
+    ///
+    /// # Panics
+    ///
+    /// When the lengths do not fit.
+    pub fn push(&mut self, keys: &[f32], values: &[f32]) {
+        let (layout, width) = (self.layout, self.layout.width());
+        assert!(
+            keys.len() == values.len() && keys.len().is_multiple_of(width),
+            "{} keys and {} values in positions of {width}",
+            keys.len(),
+            values.len()
+        );
+        let positions = keys.chunks_exact(width).zip(values.chunks_exact(width));
+        for (keys, values) in positions {
+            let (tile, at) = (self.len / TILE, self.len % TILE);
+            if tile / BLOCK == self.blocks.len() {
+                let numbers = BLOCK * layout.tiles();
+                self.blocks
+                    .push(std::iter::repeat_n(0.0, numbers).collect());
+            }
+            let block = Arc::make_mut(&mut self.blocks[tile / BLOCK]);
+            let tiles = &mut block[tile % BLOCK * layout.tiles()..][..layout.tiles()];
+            layout.put(tiles, at, keys, values);
+            self.len += 1;
+        }
+    }
+
+    /// Forgets the positions from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+        self.blocks.truncate(self.len.div_ceil(TILE * BLOCK));
+    }
+}
+
+/// Where attention finds the tiles of a sequence.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Tiles<'a> {
+    Cache(&'a KvCache),
+    /// `[tiles, kv_heads, tile]`.
+    Flat(Layout, &'a [f32]),
+}
+
+impl<'a> Tiles<'a> {
+    pub fn layout(&self) -> Layout {
+        match self {
+            Self::Cache(cache) => cache.layout,
+            Self::Flat(layout, _) => *layout,
+        }
+    }
+
+    /// The keys, `[head_dim, 16]`, and the values, `[16, padded head_dim]`, of a head in a tile.
+    #[inline(always)]
+    pub fn tile(&self, kv_head: usize, index: usize) -> (&'a [f32], &'a [f32]) {
+        let layout = self.layout();
+        let (numbers, tile) = match self {
+            Self::Cache(cache) => (&cache.blocks[index / BLOCK][..], index % BLOCK),
+            Self::Flat(_, numbers) => (*numbers, index),
+        };
+        let start = (tile * layout.kv_heads + kv_head) * layout.tile();
+        numbers[start..start + layout.tile()].split_at(TILE * layout.head_dim)
+    }
+}
+
+/// Lays out the rows of `segment` of `keys` and `values` as tiles of their own; what is left of
+/// the last tile is zero.
+pub(super) fn lay_out(
+    layout: Layout,
+    segment: Range<usize>,
+    keys: &[f32],
+    values: &[f32],
+    tiles: &mut [f32],
+) {
+    let width = layout.width();
+    tiles.fill(0.0);
+    for (at, row) in segment.enumerate() {
+        let row = row * width..(row + 1) * width;
+        let tiles = &mut tiles[at / TILE * layout.tiles()..][..layout.tiles()];
+        layout.put(tiles, at % TILE, &keys[row.clone()], &values[row]);
+    }
+}

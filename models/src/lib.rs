@@ -3,4 +3,6 @@
 #[cfg(feature = "local")]
 pub mod encoder;
 #[cfg(feature = "local")]
+pub mod gguf;
+#[cfg(feature = "local")]
 pub mod kernels;

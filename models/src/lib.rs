@@ -2,3 +2,14 @@
 
 #[cfg(feature = "local")]
 pub mod kernels;
+
+mod name;
+pub mod provider;
+
+#[cfg(feature = "hub")]
+pub mod hub;
+
+pub use name::{HubName, ModelName, WheelName, WheelPart};
+
+#[cfg(all(test, any(feature = "hub", feature = "openai")))]
+mod loopback;

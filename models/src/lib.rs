@@ -6,3 +6,14 @@ pub mod encoder;
 pub mod gguf;
 #[cfg(feature = "local")]
 pub mod kernels;
+
+mod name;
+pub mod provider;
+
+#[cfg(feature = "hub")]
+pub mod hub;
+
+pub use name::{HubName, ModelName, WheelName, WheelPart};
+
+#[cfg(all(test, any(feature = "hub", feature = "openai")))]
+mod loopback;

@@ -21,7 +21,7 @@ pub async fn run(app: &App, command: ModelsCommand) -> Result<ExitCode> {
 }
 
 fn list(app: &App) -> Result<()> {
-    let cached = app.hub.list();
+    let cached = app.hub().list();
     let known = |entry: &CatalogueEntry| cached.iter().find(|m| m.alias == Some(entry.alias));
     let row = |name: &str, kind: Option<&str>, size: u64, title: &str, here: bool, place: &str| {
         json!({
@@ -96,7 +96,7 @@ fn show(app: &App, name: &str) -> Result<()> {
 /// What the catalogue and, where they are here, the files themselves say of a model.
 fn facts(app: &App, name: &str) -> Result<Value> {
     let entry = corbie_models::hub::find(name);
-    let local = app.hub.cached(name);
+    let local = app.hub().cached(name);
     if let (None, Err(error)) = (entry, &local)
         && !matches!(error.kind(), corbie_core::ErrorKind::Offline)
     {
@@ -128,7 +128,7 @@ fn facts(app: &App, name: &str) -> Result<Value> {
 }
 
 fn remove(app: &App, name: &str) -> Result<()> {
-    let model = app.hub.remove(name)?;
+    let model = app.hub().remove(name)?;
     match app.output.is_json() {
         true => app.output.json(&json!({ "v": 1, "removed": model.name, "bytes": model.bytes })),
         false => app.output.line(&format!("removed {} ({})", model.name, bytes(model.bytes))),

@@ -15,6 +15,8 @@ use corbie_core::{ChatRequest, Error, ErrorKind, Message, Result, Role, ToolSpec
 use minijinja::{Environment, Value, context};
 use serde_json::json;
 
+use crate::gguf::GgufFile;
+
 pub use plain::PLAIN_STOPS;
 
 use environment::Output;
@@ -71,15 +73,39 @@ impl ChatTemplate {
         Ok(template)
     }
 
+    /// The template of a GGUF file, or the plain format where it has none.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`](ErrorKind::Malformed) when what the file says of its template or its special
+    /// tokens is damaged.
+    pub fn from_gguf(file: &GgufFile) -> Result<Self> {
+        let metadata = file.metadata();
+        let tokens = metadata.strings("tokenizer.ggml.tokens")?.unwrap_or_default();
+        let token = |key: &str| -> Result<String> {
+            let id = metadata.u32(key)?;
+            let text = id.and_then(|id| tokens.get(id as usize));
+            Ok(text.map(|text| (*text).to_owned()).unwrap_or_default())
+        };
+        let bos = token("tokenizer.ggml.bos_token_id")?;
+        match metadata.str("tokenizer.chat_template")? {
+            Some(source) => {
+                let eos = token("tokenizer.ggml.eos_token_id")?;
+                Self::new(file.name(), source, bos, eos)
+            }
+            None => Ok(Self::plain(file.name())),
+        }
+    }
+
     /// The format for a model that has no template: a base model, which continues text.
     ///
     /// Instructions come first, then `Question:` and `Answer:` in turns, in Chinese where the
     /// conversation is. The answer ends at one of [`PLAIN_STOPS`].
-    pub fn plain(model: impl Into<String>, bos: impl Into<String>) -> Self {
+    pub fn plain(model: impl Into<String>) -> Self {
         Self {
             model: model.into(),
             source: None,
-            bos: bos.into(),
+            bos: String::new(),
             eos: String::new(),
         }
     }
@@ -112,7 +138,7 @@ impl ChatTemplate {
         add_generation_prompt: bool,
     ) -> Result<String> {
         if self.source.is_none() {
-            return Ok(plain::render(&self.bos, messages, add_generation_prompt));
+            return Ok(plain::render(messages, add_generation_prompt));
         }
         let messages: Vec<serde_json::Value> = messages.iter().map(message_json).collect();
         let tools: Vec<serde_json::Value> = tools.iter().map(tool_json).collect();
@@ -133,7 +159,7 @@ impl ChatTemplate {
     ) -> Result<String> {
         if self.source.is_none() {
             let messages = plain::messages(messages)?;
-            return Ok(plain::render(&self.bos, &messages, add_generation_prompt));
+            return Ok(plain::render(&messages, add_generation_prompt));
         }
         let environment = self.environment()?;
         let template = environment

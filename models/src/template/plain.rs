@@ -6,7 +6,7 @@ use corbie_core::{Error, ErrorKind, Message, Result, Role};
 pub const PLAIN_STOPS: &[&str] = &["\nQuestion:", "\n问题：", "\n\n\n"];
 
 /// The conversation as text to continue.
-pub fn render(bos: &str, messages: &[Message], add_generation_prompt: bool) -> String {
+pub fn render(messages: &[Message], add_generation_prompt: bool) -> String {
     let chinese = messages
         .iter()
         .rev()
@@ -16,7 +16,7 @@ pub fn render(bos: &str, messages: &[Message], add_generation_prompt: bool) -> S
         true => ("问题：", "回答：", "结果："),
         false => ("Question: ", "Answer: ", "Result: "),
     };
-    let mut prompt = bos.to_owned();
+    let mut prompt = String::new();
     for message in messages {
         let label = match message.role {
             Role::System => "",

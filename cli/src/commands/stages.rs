@@ -1,0 +1,238 @@
+//! The stages one by one: what each makes of its input.
+
+use std::io::{BufRead, Read};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use corbie_core::{Document, EmbedKind, Error, ErrorKind, Sampling, Splitter};
+use corbie_models::chat::{GenerateOptions, LocalChatModel, LocalChatOptions};
+use corbie_models::gguf::GgufFile;
+use corbie_models::kernels::Precision;
+use corbie_models::template::ChatTemplate;
+use corbie_models::tokenizer::{EncodeOptions, Tokenizer};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{argument, standard_input};
+use crate::app::{App, local_only};
+use crate::args::{EmbedArgs, GenerateArgs, SplitArgs, TemplateArgs, TokenizeArgs};
+
+/// How many lines are embedded together.
+const EMBED_BATCH: usize = 256;
+
+pub async fn parse(app: &App, file: &Path) -> Result<ExitCode> {
+    let document = document(app, file).await?;
+    match app.output.is_json() {
+        true => app.output.json(&json!({
+            "v": 1,
+            "text": document.text,
+            "pages": document.pages,
+            "headings": document.headings,
+            "metadata": document.metadata,
+        }))?,
+        false => app.output.line(document.text.trim_end())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub async fn split(app: &App, args: SplitArgs) -> Result<ExitCode> {
+    let document = document(app, &args.file).await?;
+    let embedder = app.embedder(None).await?;
+    let mut splitter = app.splitter(&embedder)?;
+    if let Some(max_tokens) = args.max_tokens {
+        splitter = splitter.with_max_tokens(max_tokens as usize);
+    }
+    let spans = splitter.split(&document)?;
+    if app.output.is_json() {
+        let chunks: Vec<Value> = spans
+            .iter()
+            .map(|span| {
+                json!({
+                    "start": span.start,
+                    "end": span.end,
+                    "tokens": span.tokens,
+                    "page": span.page,
+                    "heading": span.heading,
+                    "text": &document.text[span.start..span.end],
+                })
+            })
+            .collect();
+        app.output.json(&json!({ "v": 1, "chunks": chunks }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for span in &spans {
+        let page = span.page.map(|page| format!(", page {page}")).unwrap_or_default();
+        let (start, end, tokens) = (span.start, span.end, span.tokens);
+        let heading = span.heading.join(" › ");
+        app.output.line(&format!("── {start}..{end}, {tokens} tokens{page}  {heading}"))?;
+        app.output.line(document.text[start..end].trim_end())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn document(app: &App, file: &Path) -> Result<Document> {
+    let (source, bytes) = match file.to_str() {
+        Some("-") => {
+            let mut bytes = Vec::new();
+            std::io::stdin()
+                .lock()
+                .read_to_end(&mut bytes)
+                .map_err(|e| Error::io("standard input", e))?;
+            ("-".to_owned(), bytes)
+        }
+        _ => {
+            let name = file.display().to_string();
+            let bytes = std::fs::read(file)
+                .map_err(|e| Error::io(format!("`{name}`"), e).hint("name a file that can be read"))?;
+            (name, bytes)
+        }
+    };
+    Ok(app.parser()?.parse(&source, &bytes).await?)
+}
+
+pub async fn tokenize(app: &App, args: TokenizeArgs) -> Result<ExitCode> {
+    let text = standard_input()?;
+    let tokenizer = tokenizer(app).await?;
+    let ids = tokenizer.encode(
+        &text,
+        EncodeOptions {
+            add_special: !args.no_special,
+            parse_special: args.parse_special,
+        },
+    )?;
+    match app.output.is_json() {
+        true => app.output.json(&json!({ "v": 1, "ids": ids }))?,
+        false => {
+            let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
+            app.output.line(&ids.join(" "))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The tokenizer of the model in force: of a GGUF file, or of a folder with `tokenizer.json`.
+async fn tokenizer(app: &App) -> Result<Tokenizer> {
+    let name = app.settings.get("model");
+    local_only(name, "tokenizing")?;
+    let model = app.resolve(name).await?;
+    Ok(match model.path.is_dir() {
+        true => Tokenizer::from_file(&model.path.join("tokenizer.json"))?,
+        false => Tokenizer::from_gguf(&GgufFile::open(&model.path)?)?,
+    })
+}
+
+/// What `corbie template` reads.
+#[derive(Deserialize)]
+struct TemplateInput {
+    messages: Value,
+    #[serde(default)]
+    tools: Value,
+    #[serde(default = "yes")]
+    add_generation_prompt: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+pub async fn template(app: &App, args: TemplateArgs) -> Result<ExitCode> {
+    let input: TemplateInput = serde_json::from_str(&standard_input()?).map_err(|e| {
+        Error::new(ErrorKind::BadInput, "standard input", e)
+            .hint("give {\"messages\": […], \"tools\": […], \"add_generation_prompt\": true}")
+    })?;
+    let template = match &args.file {
+        Some(file) => {
+            let name = file.display().to_string();
+            let source = std::fs::read_to_string(file).map_err(|e| Error::io(&name, e))?;
+            ChatTemplate::new(name, &source, "", "")?
+        }
+        None => {
+            let name = app.settings.get("model");
+            local_only(name, "rendering its template")?;
+            let model = app.resolve(name).await?;
+            ChatTemplate::from_gguf(&GgufFile::open(&model.path)?)?
+        }
+    };
+    let prompt =
+        template.render_json(&input.messages, &input.tools, input.add_generation_prompt)?;
+    match app.output.is_json() {
+        true => app.output.json(&json!({ "v": 1, "prompt": prompt }))?,
+        false => app.output.text(&prompt)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub async fn embed(app: &App, args: EmbedArgs) -> Result<ExitCode> {
+    let embedder = app.embedder(None).await?;
+    let kind = match args.query {
+        true => EmbedKind::Query,
+        false => EmbedKind::Document,
+    };
+    let mut lines = std::io::stdin().lock().lines();
+    loop {
+        let texts = lines
+            .by_ref()
+            .take(EMBED_BATCH)
+            .collect::<std::io::Result<Vec<String>>>()
+            .map_err(|e| Error::new(ErrorKind::BadInput, "standard input", e))?;
+        if texts.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        for vector in embedder.embed(&texts, kind).await? {
+            app.output.json(&vector)?;
+        }
+    }
+}
+
+pub async fn generate(app: &App, args: GenerateArgs) -> Result<ExitCode> {
+    let name = app.settings.get("model");
+    local_only(name, "completing a raw prompt")?;
+    let path = app.resolve(name).await?.path;
+    let options = LocalChatOptions {
+        name: Some(name.to_owned()),
+        precision: match args.f32 {
+            true => Precision::F32,
+            false => Precision::Quantized,
+        },
+        ..LocalChatOptions::default()
+    };
+    let model = LocalChatModel::load(&path, options)?;
+    let ids = match (&args.prompt.prompt, args.prompt.prompt_ids) {
+        (Some(text), _) => {
+            let options = EncodeOptions {
+                add_special: true,
+                parse_special: true,
+            };
+            model.tokenizer().encode(&argument(text)?, options)?
+        }
+        (None, ids) => ids.unwrap_or_default(),
+    };
+    let defaults = Sampling::default();
+    let sampling = match args.greedy {
+        true => defaults,
+        false => Sampling {
+            temperature: args.temperature.unwrap_or(0.8),
+            top_k: args.top_k,
+            top_p: args.top_p.unwrap_or(defaults.top_p),
+            min_p: args.min_p.unwrap_or(defaults.min_p),
+            repetition_penalty: args.repetition_penalty.unwrap_or(defaults.repetition_penalty),
+            seed: args.seed,
+            ..defaults
+        },
+    };
+    let options = GenerateOptions {
+        max_tokens: args.max_tokens,
+        sampling,
+    };
+    let completion = model.generate(ids, options).await?;
+    match app.output.is_json() {
+        true => {
+            let mut row = serde_json::to_value(&completion)?;
+            row["v"] = json!(1);
+            app.output.json(&row)?;
+        }
+        false => app.output.line(&completion.text)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

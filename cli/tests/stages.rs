@@ -1,0 +1,50 @@
+use crate::Place;
+
+#[test]
+fn parse_shows_what_the_loader_read() {
+    let place = Place::new();
+    let markdown = "# Nests\r\n\r\nRavens nest early.\r\n\r\n## 巢\r\n\r\n渡鸦筑巢很早。\r\n";
+    place.write("nests.md", markdown);
+    let parsed = place.json(&["parse", "nests.md"], "");
+    assert_eq!(parsed["v"], 1);
+    assert_eq!(parsed["text"].as_str().unwrap().trim_end(), markdown.replace("\r\n", "\n").trim_end());
+    assert_eq!(parsed["pages"], serde_json::json!([]));
+    assert_eq!(parsed["metadata"]["media_type"], "text/markdown");
+    let piped = place.json(&["parse", "-"], markdown);
+    assert_eq!(piped["text"], parsed["text"]);
+}
+
+#[test]
+fn html_is_parsed_in_a_child_process() {
+    let place = Place::new();
+    let paragraph = "Storm petrels come ashore at night to feed their young in burrows. ".repeat(8);
+    let page = format!(
+        "<html><head><title>Petrels</title></head><body><nav>Home</nav>\
+         <article><h1>Petrels</h1><p>{paragraph}</p><script>steal()</script></article></body></html>"
+    );
+    place.write("petrels.html", page);
+    let parsed = place.json(&["parse", "petrels.html"], "");
+    let text = parsed["text"].as_str().unwrap();
+    assert!(text.contains("come ashore at night"), "{text}");
+    assert!(!text.contains("steal"), "{text}");
+    assert_eq!(parsed["metadata"]["title"], "Petrels");
+}
+
+#[test]
+fn template_renders_a_file() {
+    let place = Place::new();
+    place.write("chat.jinja", "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}");
+    let input = r#"{"messages": [{"role": "user", "content": "乌鸦?"}]}"#;
+    let rendered = place.json(&["template", "--file", "chat.jinja"], input);
+    assert_eq!(rendered["prompt"], "user: 乌鸦?\n");
+}
+
+#[test]
+fn completions_are_made_for_every_shell() {
+    let place = Place::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let output = place.corbie(&["completions", shell]).output().unwrap();
+        assert!(output.status.success());
+        assert!(String::from_utf8_lossy(&output.stdout).contains("ingest"));
+    }
+}

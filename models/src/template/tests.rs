@@ -1,0 +1,80 @@
+//! Templates written for these tests, with what they must give.
+#![allow(clippy::unwrap_used)]
+
+use corbie_core::{ErrorKind, Message};
+use serde_json::json;
+
+use super::ChatTemplate;
+
+fn template(source: &str) -> ChatTemplate {
+    ChatTemplate::new("test", source, "<s>", "</s>").unwrap()
+}
+
+fn rendered(source: &str) -> String {
+    let messages = [Message::system("Be kind."), Message::user("乌鸦 <b>?")];
+    template(source).render(&messages, &[], true).unwrap()
+}
+
+#[test]
+fn templates_render_as_in_python() {
+    let cases = [
+        // Blocks take the line end after them and the blanks before them.
+        ("{% if true %}\n  {% if true %}\nx\n  {% endif %}\n{% endif %}\n", "x\n"),
+        ("{{ bos_token }}{{ eos_token }}{{ add_generation_prompt }}", "<s></s>True"),
+        ("{{ messages[1]['content'] | tojson }}", "\"乌鸦 <b>?\""),
+        ("{{ [1, {'b': 1.0, 'a': none}] | tojson }}", "[1, {\"b\": 1.0, \"a\": null}]"),
+        ("{{ {'a': [1]} | tojson(indent=2) }}", "{\n  \"a\": [\n    1\n  ]\n}"),
+        ("{{ tools is none }} {{ tools }}", "True None"),
+        ("{{ ' a '.strip() ~ 'b'.upper() ~ 'c,d'.split(',')[1] }}", "aBd"),
+        ("{{ messages[0].content[:2] }}{{ messages[::-1][0].role }}", "Beuser"),
+        ("{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}", "2"),
+        ("{% for m in messages %}{% if loop.last %}{% continue %}{% endif %}{{ m.role }}{% endfor %}", "system"),
+        ("{%- generation -%}\nx\n{%- endgeneration -%}", "x"),
+        ("{{ missing }}{{ missing is defined }}", "False"),
+    ];
+    for (source, expected) in cases {
+        assert_eq!(rendered(source), expected, "{source}");
+    }
+}
+
+#[test]
+fn a_refusal_is_the_callers_to_mend() {
+    let error = template("{{ raise_exception('no system message, 请') }}")
+        .render(&[Message::user("x")], &[], true)
+        .unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::BadInput);
+    assert!(error.to_string().contains("no system message, 请"), "{error}");
+}
+
+#[test]
+fn hostile_templates_end() {
+    let cases = [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}x{% endfor %}{% endfor %}{% endfor %}",
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        "{% for a in range(99999) %}{{ 'x' * 99999 }}{% endfor %}",
+        "{{ 'x' * 999999999999 }}",
+        "{{ range(999999999999) | list }}",
+        "{{ [[[1]]] | tojson(indent=999999999) }}",
+        "{% include '/etc/passwd' %}",
+        "{% extends '/etc/passwd' %}",
+    ];
+    for source in cases {
+        let error = template(source).render(&[Message::user("x")], &[], true).unwrap_err();
+        assert!(
+            matches!(error.kind(), ErrorKind::Malformed | ErrorKind::LimitExceeded),
+            "{source}: {error}"
+        );
+    }
+    assert!(ChatTemplate::new("test", "{% if %}", "", "").is_err());
+}
+
+#[test]
+fn the_plain_format_speaks_the_users_language() {
+    let plain = ChatTemplate::plain("base");
+    let english = [Message::system("Be brief."), Message::user("Where?")];
+    let prompt = plain.render(&english, &[], true).unwrap();
+    assert_eq!(prompt, "Be brief.\n\nQuestion: Where?\nAnswer:");
+    let chinese = json!([{ "role": "user", "content": "在哪里?" }]);
+    let prompt = plain.render_json(&chinese, &json!(null), true).unwrap();
+    assert_eq!(prompt, "问题：在哪里?\n回答：");
+}

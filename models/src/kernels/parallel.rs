@@ -24,7 +24,12 @@ pub(super) fn divide(count: usize, cost: usize, work: impl Fn(Range<usize>) + Sy
     }
     (0..pieces)
         .into_par_iter()
-        .for_each(|piece| work(count * piece / pieces..count * (piece + 1) / pieces));
+        .for_each(|piece| work(part(piece, pieces, count)));
+}
+
+/// Part `index` of `parts` parts of `0..count`, which differ by at most one in length.
+pub(super) fn part(index: usize, parts: usize, count: usize) -> Range<usize> {
+    index * count / parts..(index + 1) * count / parts
 }
 
 /// Calls `work` with parts of `data` and where each starts, on one or several threads.

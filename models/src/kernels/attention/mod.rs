@@ -10,7 +10,7 @@ use std::ops::Range;
 
 pub use cache::KvCache;
 
-use super::parallel::{Shared, divide};
+use super::parallel::{Shared, divide, part};
 use super::tier::{Kernel, Lanes, Tier};
 use cache::{Layout, TILE, Tiles, lay_out};
 use strip::{LONGEST, Strip, longest};
@@ -211,8 +211,7 @@ fn attend(
         let queries = sequence.rows.len() * group;
         for kv_head in 0..shape.kv_heads {
             let parts = queries.div_ceil(strip);
-            let part = |i: usize| i * queries / parts;
-            strips.extend((0..parts).map(|i| (index, kv_head, part(i)..part(i + 1))));
+            strips.extend((0..parts).map(|i| (index, kv_head, part(i, parts, queries))));
         }
     }
     let out = Shared::new(out);

@@ -10,11 +10,12 @@ mod product;
 mod tests;
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use super::parallel::{Shared, divide};
+use super::parallel::{Shared, divide, part};
 use super::tier::{Kernel, Lanes, Tier};
 use product::{LONGEST, PANEL, Product, longest};
 
@@ -131,7 +132,7 @@ impl Dense {
                 let (group, panel) = (unit / panels * STRIPS, unit % panels);
                 let width = PANEL.min(rows - panel * PANEL);
                 for strip in group..strips.min(group + STRIPS) {
-                    let (first, end) = (start_of(strip, strips, m), start_of(strip + 1, strips, m));
+                    let Range { start: first, end } = part(strip, strips, m);
                     let products = &mut products[..end - first];
                     let x = &x[first * columns..end * columns];
                     self.panel(tier, panel, x, products);
@@ -156,11 +157,6 @@ impl Dense {
             }
         }
     }
-}
-
-/// The first row of a strip; strips differ by at most one row.
-fn start_of(strip: usize, strips: usize, m: usize) -> usize {
-    strip * m / strips
 }
 
 fn pack<T: Copy + Default + Send>(
@@ -189,7 +185,7 @@ fn stripe(m: usize, strips: usize, columns: usize, x: &[f32], out: &mut [f32]) {
     let out = Shared::new(out);
     divide(strips, LONGEST * columns, |range| {
         for strip in range {
-            let (first, end) = (start_of(strip, strips, m), start_of(strip + 1, strips, m));
+            let Range { start: first, end } = part(strip, strips, m);
             let height = end - first;
             // SAFETY: every strip has its own part.
             let to = unsafe { out.slice(first * columns, height * columns) };

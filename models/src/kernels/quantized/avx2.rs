@@ -5,62 +5,53 @@
 
 use std::arch::x86_64::*;
 
-use super::activations::{Activations, GROUP};
+use super::activations::{GROUP, Strip};
 use super::pack::{TILE, Tile};
 
-/// Products of a tile with the rows from `first` on, one for each item of `out`.
+/// Rows of a strip, at most: what is kept of each must fit the registers.
+pub(super) const LONGEST: usize = 4;
+
+/// Products of a tile with a strip, one for each item of `out`.
 ///
 /// # Safety
 ///
 /// The machine has the instructions of `Tier::Avx2`.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn multiply(
-    tile: &Tile<'_>,
-    x: &Activations,
-    first: usize,
-    out: &mut [[f32; TILE]],
-) {
+pub(super) unsafe fn multiply(tile: &Tile<'_>, x: &Strip<'_>, out: &mut [[f32; TILE]]) {
     match (tile.format.bits, tile.format.block) {
-        (4, 32) => strips::<4, 32>(tile, x, first, out),
-        (5, 32) => strips::<5, 32>(tile, x, first, out),
-        (8, 32) => strips::<8, 32>(tile, x, first, out),
-        (4, 16) => strips::<4, 16>(tile, x, first, out),
-        (6, 16) => strips::<6, 16>(tile, x, first, out),
+        (4, 32) => by_rows::<4, 32>(tile, x, out),
+        (5, 32) => by_rows::<5, 32>(tile, x, out),
+        (8, 32) => by_rows::<8, 32>(tile, x, out),
+        (4, 16) => by_rows::<4, 16>(tile, x, out),
+        (6, 16) => by_rows::<6, 16>(tile, x, out),
         other => unreachable!("no format has {other:?} bits and columns"),
     }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn strips<const BITS: usize, const BLOCK: usize>(
+fn by_rows<const BITS: usize, const BLOCK: usize>(
     tile: &Tile<'_>,
-    x: &Activations,
-    mut first: usize,
-    mut out: &mut [[f32; TILE]],
+    x: &Strip<'_>,
+    out: &mut [[f32; TILE]],
 ) {
-    while !out.is_empty() {
-        let strip = match out.len() {
-            4.. => 4,
-            2.. => 2,
-            _ => 1,
-        };
-        let (now, later) = out.split_at_mut(strip);
-        for half in 0..2 {
-            match strip {
-                4 => product::<BITS, BLOCK, 4>(tile, x, first, half, now),
-                2 => product::<BITS, BLOCK, 2>(tile, x, first, half, now),
-                _ => product::<BITS, BLOCK, 1>(tile, x, first, half, now),
+    macro_rules! by_rows {
+        ($($rows:literal)*) => {
+            match x.rows {
+                $($rows => {
+                    product::<BITS, BLOCK, $rows>(tile, x, 0, out);
+                    product::<BITS, BLOCK, $rows>(tile, x, 1, out);
+                })*
+                rows => unreachable!("a strip has {rows} rows"),
             }
-        }
-        first += strip;
-        out = later;
+        };
     }
+    by_rows!(1 2 3 4);
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn product<const BITS: usize, const BLOCK: usize, const ROWS: usize>(
     tile: &Tile<'_>,
-    x: &Activations,
-    first: usize,
+    x: &Strip<'_>,
     half: usize,
     out: &mut [[f32; TILE]],
 ) {
@@ -68,15 +59,15 @@ fn product<const BITS: usize, const BLOCK: usize, const ROWS: usize>(
     let (columns, blocks) = (x.columns, x.columns / BLOCK);
     let groups = columns / GROUP;
     let superblocks = columns / format.superblock;
-    assert!(tile.columns == columns && x.block == BLOCK && out.len() == ROWS && half < 2);
+    assert!(tile.columns == columns && x.block == BLOCK);
+    assert!(x.rows == ROWS && out.len() == ROWS && half < 2);
     assert!(format.bits == BITS && format.block == BLOCK);
     assert!(tile.codes.len() == superblocks * format.code_bytes());
     assert!(tile.scales.len() == superblocks * format.scale_bytes());
-    let rows = first..first + ROWS;
-    let x_codes = x.codes[rows.start * columns..rows.end * columns].as_ptr();
-    let x_scales = x.scales[rows.start * groups..rows.end * groups].as_ptr();
-    let x_starts = x.starts[rows.start * blocks..rows.end * blocks].as_ptr();
-    let x_sums = x.sums[rows.start * blocks..rows.end * blocks].as_ptr();
+    assert!(x.codes.len() == columns * ROWS && x.scales.len() == groups * ROWS);
+    assert!(x.starts.len() == blocks * ROWS && x.sums.len() == blocks * ROWS);
+    let (x_codes, x_scales) = (x.codes.as_ptr(), x.scales.as_ptr());
+    let (x_starts, x_sums) = (x.starts.as_ptr(), x.sums.as_ptr());
     let mut codes = tile.codes.as_ptr();
     let mut scales = tile.scales.as_ptr();
 
@@ -106,13 +97,14 @@ fn product<const BITS: usize, const BLOCK: usize, const ROWS: usize>(
                 }
 
                 let mut dots = [Dot::new(); ROWS];
-                let x_block = x_codes.add(block * BLOCK);
+                let group = block * BLOCK / GROUP;
+                let x_block = x_codes.add(group * ROWS * GROUP + block * BLOCK % GROUP);
                 if BITS == 8 {
                     for group in 0..BLOCK / 4 {
                         let weights = _mm256_loadu_si256(codes.add(group * 64 + half * 32).cast());
                         let weights = _mm256_xor_si256(weights, _mm256_set1_epi8(-128));
                         for (row, dot) in dots.iter_mut().enumerate() {
-                            dot.add_signed(weights, x_block.add(row * columns + group * 4));
+                            dot.add_signed(weights, x_block.add(row * GROUP + group * 4));
                         }
                     }
                 } else {
@@ -129,7 +121,7 @@ fn product<const BITS: usize, const BLOCK: usize, const ROWS: usize>(
                             high = _mm256_or_si256(high, bits(masks, plane));
                         }
                         for (row, dot) in dots.iter_mut().enumerate() {
-                            let x = x_block.add(row * columns + pair * 4);
+                            let x = x_block.add(row * GROUP + pair * 4);
                             dot.add(low, x);
                             dot.add(high, x.add(pairs * 4));
                         }
@@ -142,21 +134,20 @@ fn product<const BITS: usize, const BLOCK: usize, const ROWS: usize>(
                 }
                 codes = codes.add(BLOCK * TILE * BITS / 8);
 
-                let group = block * BLOCK / GROUP;
                 for (row, (total, dot)) in totals.iter_mut().zip(&mut dots).enumerate() {
                     dot.widen();
                     let mut dot = dot.wide;
                     if BITS != 8 {
-                        let start = _mm256_set1_epi32(*x_starts.add(row * blocks + block));
+                        let start = _mm256_set1_epi32(*x_starts.add(block * ROWS + row));
                         dot = _mm256_add_epi32(dot, start);
                     }
-                    let x_scale = _mm256_set1_ps(*x_scales.add(row * groups + group));
+                    let x_scale = _mm256_set1_ps(*x_scales.add(group * ROWS + row));
                     let scale = _mm256_mul_ps(scale, x_scale);
                     *total = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dot), scale, *total);
                 }
                 if format.minimum {
                     for (row, total) in totals.iter_mut().enumerate() {
-                        let sum = _mm256_set1_ps(*x_sums.add(row * blocks + block));
+                        let sum = _mm256_set1_ps(*x_sums.add(block * ROWS + row));
                         *total = _mm256_fmadd_ps(minimum, sum, *total);
                     }
                 }

@@ -17,12 +17,12 @@ use candle_core::quantized::GgmlDType;
 
 use super::parallel::{Shared, divide};
 use super::tier::Tier;
-use activations::Activations;
+use activations::{Activations, Strip};
 use format::Format;
 use pack::{Packed, TILE, Tile};
 
-/// Rows of activations that go through a tile before the next one is read.
-const STRIP: usize = 64;
+/// Strips of activations that go through a tile before the next one is read.
+const STRIPS: usize = 8;
 
 /// A matrix in one of GGML's block formats.
 #[derive(Debug, Clone)]
@@ -65,24 +65,26 @@ impl Quantized {
         }
         let packed = &self.packed;
         let mut rounded = ROUNDED.take();
-        rounded.round(tier, packed.format, x, packed.columns);
-        let (m, tiles) = (rounded.rows, packed.tiles());
+        rounded.round(tier, packed.format, longest(tier), x, packed.columns);
+        let (tiles, strips) = (packed.tiles(), rounded.strips());
         let out = Shared::new(out);
-        let strips = m.div_ceil(STRIP);
-        // A strip of activations stays in the cache while the tiles pass by.
-        let cost = m.min(STRIP) * packed.columns * TILE / 4;
-        divide(strips * tiles, cost, |units| {
-            let mut products = [[0.0; TILE]; STRIP];
+        // These activations stay in the cache while the tiles pass by.
+        let cost = rounded.rows().min(64) * packed.columns * TILE / 4;
+        divide(strips.div_ceil(STRIPS) * tiles, cost, |units| {
+            let mut products = [[0.0; TILE]; LONGEST];
             for unit in units {
-                let (first, index) = (unit / tiles * STRIP, unit % tiles);
-                let count = STRIP.min(m - first);
-                let products = &mut products[..count];
-                product(tier, &packed.tile(index), &rounded, first, products);
+                let (group, index) = (unit / tiles * STRIPS, unit % tiles);
+                let tile = packed.tile(index);
                 let width = TILE.min(packed.rows - index * TILE);
-                for (row, products) in (first..).zip(products) {
-                    // SAFETY: every unit has its own rows and columns.
-                    let out = unsafe { out.slice(row * packed.rows + index * TILE, width) };
-                    out.copy_from_slice(&products[..width]);
+                for strip in group..strips.min(group + STRIPS) {
+                    let (first, strip) = rounded.strip(strip);
+                    let products = &mut products[..strip.rows];
+                    product(tier, &tile, &strip, products);
+                    for (row, products) in (first..).zip(products) {
+                        // SAFETY: every unit has its own rows and columns.
+                        let out = unsafe { out.slice(row * packed.rows + index * TILE, width) };
+                        out.copy_from_slice(&products[..width]);
+                    }
                 }
             }
         });
@@ -90,14 +92,28 @@ impl Quantized {
     }
 }
 
-fn product(tier: Tier, tile: &Tile<'_>, x: &Activations, first: usize, out: &mut [[f32; TILE]]) {
+/// Rows of a strip, at most, in any tier.
+const LONGEST: usize = 8;
+
+/// Rows of a strip, at most.
+fn longest(tier: Tier) -> usize {
     match tier {
-        Tier::Portable => portable::multiply(tile, x, first, out),
+        Tier::Portable => portable::LONGEST,
+        #[cfg(target_arch = "x86_64")]
+        Tier::Avx2 => avx2::LONGEST,
+        #[cfg(target_arch = "x86_64")]
+        Tier::Avx512 => avx512::LONGEST,
+    }
+}
+
+fn product(tier: Tier, tile: &Tile<'_>, x: &Strip<'_>, out: &mut [[f32; TILE]]) {
+    match tier {
+        Tier::Portable => portable::multiply(tile, x, out),
         // SAFETY: a tier exists only where the machine has its instructions.
         #[cfg(target_arch = "x86_64")]
-        Tier::Avx2 => unsafe { avx2::multiply(tile, x, first, out) },
+        Tier::Avx2 => unsafe { avx2::multiply(tile, x, out) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Tier::Avx512 => unsafe { avx512::multiply(tile, x, first, out) },
+        Tier::Avx512 => unsafe { avx512::multiply(tile, x, out) },
     }
 }

@@ -1,10 +1,13 @@
 //! The tile product in plain Rust.
 
-use super::activations::{Activations, GROUP};
+use super::activations::{GROUP, Strip};
 use super::pack::{TILE, Tile, code_of, scale_of};
 
-/// Products of a tile with the rows from `first` on, one for each item of `out`.
-pub(super) fn multiply(tile: &Tile<'_>, x: &Activations, first: usize, out: &mut [[f32; TILE]]) {
+/// Rows of a strip, at most.
+pub(super) const LONGEST: usize = 8;
+
+/// Products of a tile with a strip, one for each item of `out`.
+pub(super) fn multiply(tile: &Tile<'_>, x: &Strip<'_>, out: &mut [[f32; TILE]]) {
     let format = tile.format;
     let per_superblock = format.superblock / format.block;
     let block_bytes = TILE * format.block * format.bits / 8;
@@ -17,18 +20,18 @@ pub(super) fn multiply(tile: &Tile<'_>, x: &Activations, first: usize, out: &mut
                 *weight = code_of(format, codes, row, column);
             }
             let (scale, minimum) = scale_of(format, scales, row, block % per_superblock);
-            for (at, out) in (first..).zip(&mut *out) {
-                let column = at * x.columns + block * format.block;
-                let block = at * (x.columns / x.block) + block;
+            let group = block * format.block / GROUP;
+            for (at, out) in out.iter_mut().enumerate() {
+                let column = (group * x.rows + at) * GROUP + block * format.block % GROUP;
                 let codes = &x.codes[column..][..format.block];
-                let dot = x.starts[block]
+                let dot = x.starts[block * x.rows + at]
                     + weights
                         .iter()
                         .zip(codes)
                         .map(|(weight, code)| i32::from(*weight) * i32::from(*code))
                         .sum::<i32>();
-                out[row] += dot as f32 * (scale * x.scales[column / GROUP]);
-                out[row] += minimum * x.sums[block];
+                out[row] += dot as f32 * (scale * x.scales[group * x.rows + at]);
+                out[row] += minimum * x.sums[block * x.rows + at];
             }
         }
     }

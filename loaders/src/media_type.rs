@@ -225,11 +225,6 @@ mod tests {
             ("a.txt", b"\xff\xd8\xff\xe0\0\x10JFIF\0", "image/jpeg"),
             (
                 "a.txt",
-                b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0",
-                "application/x-executable",
-            ),
-            (
-                "a.txt",
                 b"\x01\x02\x03\x04\0\0\0\xff\xfe\xfd\0\0",
                 "application/octet-stream",
             ),

@@ -196,6 +196,9 @@ impl Packer<'_> {
             shared.insert(0, last.clone());
         }
         self.flush();
+        // Where the whole had to be halved, the cut lies further on.
+        let last = self.cuts.last().map_or(0, |(range, _)| range.start);
+        shared.retain(|piece| piece.range.start > last);
         self.pieces = shared;
         if !self.fits(&piece) {
             self.pieces.clear();

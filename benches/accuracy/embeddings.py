@@ -53,7 +53,7 @@ def main():
     print(f"{len(rows)} texts, {sum(len(text.split()) for text in rows)} words: "
           f"cosine min {cosines.min():.8f}, mean {cosines.mean():.8f}, "
           f"greatest difference {np.abs(ours - theirs).max():.2e}")
-    sys.exit(cosines.min() < BOUND)
+    sys.exit(int(cosines.min() < BOUND))
 
 
 main()

@@ -36,5 +36,5 @@ async fn minilm_keeps_the_laws_and_tells_likeness() {
         products.sum::<f32>()
     };
     assert!((cosine(0, 0) - 1.0).abs() < 1e-5, "unit length");
-    assert!(cosine(0, 1) > 0.5 && cosine(0, 2) < 0.1);
+    assert!(cosine(0, 1) > cosine(0, 2) + 0.2, "likeness");
 }

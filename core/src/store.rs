@@ -65,7 +65,9 @@ pub enum Query {
     /// Cosine with the dense vectors.
     Dense(Embedding),
     /// Sum over shared dimensions of the query's weight × the point's weight × the term's inverse
-    /// document frequency in the whole store, `ln(1 + (N - n + 0.5) / (n + 0.5))`: BM25.
+    /// document frequency, `ln(1 + (N - n + 0.5) / (n + 0.5))`: BM25. `N` counts the points of
+    /// the whole store that have terms, `n` those that have this one; deleted points and the
+    /// filter count for nothing.
     Sparse(SparseVector),
     /// Both, fused by reciprocal rank: each mode's best points, scored `Σ weight / (60 + rank)`
     /// with rank from 1 (Cormack, Clarke and Büttcher, 2009).

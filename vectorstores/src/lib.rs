@@ -15,6 +15,7 @@
 pub mod bm25;
 #[cfg(feature = "edge")]
 mod edge;
+pub mod index;
 mod memory;
 pub mod eval;
 mod rank;

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use corbie_core::{
-    BoxFuture, Chunk, Error, ErrorKind, Filter, Hit, Point, Query, Result, Scores, ScrollPage,
+    BoxFuture, Error, ErrorKind, Filter, Hit, Point, Query, Result, Scores, ScrollPage,
     SearchRequest, Selection, SparseVector, VectorStore,
 };
 use serde_json::Value;
@@ -42,14 +42,15 @@ struct State {
     entries: BTreeMap<Uuid, Entry>,
     /// How many points hold each term.
     frequencies: HashMap<u32, usize>,
+    /// How many points have terms.
+    with_terms: usize,
 }
 
-/// A point with its chunk as the JSON that filters look at.
 #[derive(Debug)]
 struct Entry {
+    point: Point,
+    /// What filters look at: the chunk as JSON without its text.
     payload: Value,
-    dense: Option<Vec<f32>>,
-    sparse: Option<SparseVector>,
 }
 
 impl MemoryStore {
@@ -75,12 +76,7 @@ impl MemoryStore {
         let mut entries = Vec::with_capacity(points.len());
         for point in points {
             check_point(&point, self.dimension)?;
-            let entry = Entry {
-                payload: serde_json::to_value(&point.chunk).map_err(broken)?,
-                dense: point.dense.map(normalized),
-                sparse: point.sparse,
-            };
-            entries.push((point.chunk.id, entry));
+            entries.push((point.chunk.id, Entry::new(point)?));
         }
         let mut state = self.write();
         for (id, entry) in entries {
@@ -137,13 +133,13 @@ impl MemoryStore {
                 dense: dense.as_ref().and_then(|query| entry.dense_score(query)),
                 sparse: weighted.as_ref().and_then(|query| entry.sparse_score(query)),
             };
-            Ok(Hit {
-                chunk: entry.chunk()?,
+            Hit {
+                chunk: entry.point.chunk.clone(),
                 score,
                 scores,
-            })
+            }
         };
-        best.into_iter().map(hit).collect()
+        Ok(best.into_iter().map(hit).collect())
     }
 }
 
@@ -152,6 +148,7 @@ impl State {
         for term in entry.terms() {
             *self.frequencies.entry(*term).or_default() += 1;
         }
+        self.with_terms += usize::from(!entry.terms().is_empty());
         self.entries.insert(id, entry);
     }
 
@@ -159,6 +156,7 @@ impl State {
         let Some(entry) = self.entries.remove(id) else {
             return;
         };
+        self.with_terms -= usize::from(!entry.terms().is_empty());
         for term in entry.terms() {
             if let Some(frequency) = self.frequencies.get_mut(term) {
                 *frequency -= 1;
@@ -170,7 +168,7 @@ impl State {
     }
 
     fn with_inverse_frequencies(&self, query: &SparseVector) -> SparseVector {
-        let points = self.entries.len();
+        let points = self.with_terms;
         let weigh = |(index, value): (&u32, &f32)| {
             let frequency = self.frequencies.get(index).copied().unwrap_or(0);
             (*index, value * inverse_frequency(points, frequency))
@@ -200,29 +198,30 @@ impl State {
 }
 
 impl Entry {
+    fn new(mut point: Point) -> Result<Self> {
+        let text = std::mem::take(&mut point.chunk.text);
+        let payload = serde_json::to_value(&point.chunk).map_err(|error| {
+            let subject = format!("chunk {}", point.chunk.id);
+            Error::new(ErrorKind::Internal, subject, &error).caused_by(error)
+        })?;
+        point.chunk.text = text;
+        point.dense = point.dense.map(normalized);
+        point.sparse = point.sparse.filter(|sparse| !sparse.is_empty());
+        Ok(Self { point, payload })
+    }
+
     fn terms(&self) -> &[u32] {
-        self.sparse.as_ref().map_or(&[], |sparse| &sparse.indices)
-    }
-
-    fn chunk(&self) -> Result<Chunk> {
-        serde_json::from_value(self.payload.clone()).map_err(broken)
-    }
-
-    fn point(&self) -> Result<Point> {
-        Ok(Point {
-            chunk: self.chunk()?,
-            dense: self.dense.clone(),
-            sparse: self.sparse.clone(),
-        })
+        let sparse = self.point.sparse.as_ref();
+        sparse.map_or(&[], |sparse| &sparse.indices)
     }
 
     fn dense_score(&self, query: &[f32]) -> Option<f32> {
-        Some(dot(self.dense.as_ref()?, query))
+        Some(dot(self.point.dense.as_ref()?, query))
     }
 
     /// `None` when no term is shared.
     fn sparse_score(&self, query: &SparseVector) -> Option<f32> {
-        let own = self.sparse.as_ref()?;
+        let own = self.point.sparse.as_ref()?;
         let mut sum = None;
         for (index, weight) in query.indices.iter().zip(&query.values) {
             if let Ok(at) = own.indices.binary_search(index) {
@@ -269,10 +268,8 @@ impl VectorStore for MemoryStore {
                 .entries
                 .range((start, Bound::Unbounded))
                 .filter(|(_, entry)| filter.is_none_or(|f| f.matches(&entry.payload)));
-            let mut points = Vec::new();
-            for (_, entry) in matching.by_ref().take(limit) {
-                points.push(entry.point()?);
-            }
+            let page = matching.by_ref().take(limit);
+            let points: Vec<Point> = page.map(|(_, entry)| entry.point.clone()).collect();
             let more = matching.next().is_some();
             let last = points.last().map(|point| point.chunk.id);
             Ok(ScrollPage {
@@ -289,10 +286,6 @@ impl VectorStore for MemoryStore {
     fn count<'a>(&'a self, filter: Option<&'a Filter>) -> BoxFuture<'a, Result<usize>> {
         Box::pin(async move { Ok(self.read().matching(filter).count()) })
     }
-}
-
-fn broken(error: serde_json::Error) -> Error {
-    Error::new(ErrorKind::Internal, "a chunk in the memory store", &error).caused_by(error)
 }
 
 #[cfg(test)]

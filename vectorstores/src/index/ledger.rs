@@ -271,14 +271,20 @@ impl Ledger {
         })
     }
 
-    /// Replaces making and documents at once.
-    pub(crate) fn replace(&self, making: &Making, records: &[Record]) -> Result<()> {
+    /// Changes, at once, what the collection is made of and which chunks its documents became.
+    pub(crate) fn switch(&self, making: &Making, rows: &HashMap<String, Row>) -> Result<()> {
         let making = encode(making)?;
-        let records = encode_records(records)?;
         self.change(|transaction| {
-            transaction.execute("DELETE FROM documents", [])?;
-            put_records(transaction, &records)?;
-            remove_unused_texts(transaction)?;
+            transaction.execute("DELETE FROM chunks", [])?;
+            let mut update =
+                transaction.prepare("UPDATE documents SET recipe = ?2 WHERE source = ?1")?;
+            let mut chunk = transaction.prepare("INSERT INTO chunks VALUES (?1, ?2)")?;
+            for (source, row) in rows {
+                update.execute([source, &row.recipe])?;
+                for id in &row.chunks {
+                    chunk.execute(params![id.as_bytes(), source])?;
+                }
+            }
             put_making(transaction, &making)
         })
     }
@@ -298,9 +304,9 @@ struct EncodedRecord<'a> {
     structure: String,
 }
 
-fn encode_records(records: &[Record]) -> Result<Vec<EncodedRecord<'_>>> {
-    let encoded = |record| {
-        let Record { document, .. } = record;
+fn encode_records<'a>(records: &'a [Record]) -> Result<Vec<EncodedRecord<'a>>> {
+    let encoded = |record: &'a Record| {
+        let document = &record.document;
         Ok(EncodedRecord {
             record,
             hash: ids::text_hash(&document.text),

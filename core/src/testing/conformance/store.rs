@@ -346,6 +346,15 @@ async fn replacing_and_deleting(store: &dyn VectorStore, points: &[Point]) {
         "and is not found"
     );
 
+    let query = Query::Sparse(SparseVector::from_pairs([(10, 1.0)]));
+    let hits = search(store, query, None, 5).await;
+    let expected = 1.2 * (1.0_f32 + (4.0 - 1.0 + 0.5) / (1.0 + 0.5)).ln();
+    assert!(
+        close(hits[0].score, expected),
+        "what is deleted or replaced counts in no frequency: {} is not {expected}",
+        hits[0].score
+    );
+
     let filter = Filter::eq("source", "1.md");
     store.delete(Selection::Filter(filter)).await.unwrap();
     assert_eq!(

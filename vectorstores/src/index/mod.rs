@@ -1,0 +1,256 @@
+//! The index: a collection that follows its files.
+//!
+//! A collection is a folder: a lock, a ledger in SQLite, and the store's vectors. The ledger
+//! records what was read from where, with which fingerprint, and which chunks it became. Order
+//! is always embed, store, record: after a kill at any moment the store may hold more than the
+//! ledger says, never less, and the next [`Index::sync`] puts it right.
+//!
+//! | file | answers |
+//! |---|---|
+//! | `plan` | what has to be done? |
+//! | `sync` | how does it flow? |
+//! | `write` | in what order is it written? |
+//! | `cut` | what is stored of a document? |
+//! | `rebuild` | how does a collection change its embedding model? |
+//! | `ledger` | what is recorded? |
+//! | `collections` | which collections are there? |
+//! | `lock` | who owns one? |
+
+mod collections;
+mod cut;
+mod ledger;
+mod lock;
+mod owned;
+mod plan;
+mod rebuild;
+mod report;
+mod sync;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use corbie_core::{Document, Embedder, Error, ErrorKind, Parser, Result, Splitter, VectorStore};
+
+use crate::bm25::Bm25;
+use crate::{MemoryStore, SearchMode, StoreRetriever};
+
+pub use collections::{CollectionInfo, Collections};
+pub use lock::Owner;
+pub use report::{IngestEvent, IngestReport, Outcome, Progress};
+
+use ledger::{Ledger, Making};
+use lock::Lock;
+use owned::OwnedStore;
+
+/// Opens the store that lives in a folder, for dense vectors of so many dimensions (`None`: for
+/// sparse ones only). The folder may be missing or empty: then the store is new.
+pub type OpenStore =
+    Arc<dyn Fn(&Path, Option<usize>) -> Result<Arc<dyn VectorStore>> + Send + Sync>;
+
+/// What an [`Index`] is made of.
+#[derive(Clone)]
+pub struct IndexParts {
+    /// Embeds chunks and questions; `None`: keyword search only.
+    pub embedder: Option<Arc<dyn Embedder>>,
+    /// Turns bytes into documents.
+    pub parser: Arc<dyn Parser>,
+    /// Cuts documents.
+    pub splitter: Arc<dyn Splitter>,
+    /// Weighs words.
+    pub bm25: Bm25,
+    /// Opens the store.
+    pub open_store: OpenStore,
+    /// How long to wait for another process that holds the collection.
+    pub wait: Duration,
+}
+
+/// The [`OpenStore`] of collections whose vectors live in memory: they are embedded again each
+/// time the collection is opened and synchronised.
+pub fn memory_stores() -> OpenStore {
+    Arc::new(|_, dimension| Ok(Arc::new(MemoryStore::new(dimension))))
+}
+
+/// A collection that this process owns, kept up to date with its sources.
+///
+/// Searches may run beside a [`sync`](Index::sync); two syncs take turns.
+pub struct Index {
+    collection: String,
+    folder: PathBuf,
+    making: Making,
+    parts: IndexParts,
+    store: Arc<dyn VectorStore>,
+    ledger: Ledger,
+    writer: tokio::sync::Mutex<()>,
+    lock: Arc<Lock>,
+}
+
+impl Index {
+    /// Opens the collection `name` among `collections`, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// [`BadInput`](ErrorKind::BadInput) for a name that is none,
+    /// [`Busy`](ErrorKind::Busy) when another process holds the collection,
+    /// [`Mismatch`](ErrorKind::Mismatch) when it was made with another embedding model,
+    /// [`Unsupported`](ErrorKind::Unsupported) when a newer Corbie wrote it. In none of these
+    /// cases is anything changed.
+    pub fn open(collections: &Collections, name: &str, parts: IndexParts) -> Result<Self> {
+        let folder = collections.create(name)?;
+        let lock = Arc::new(Lock::take(&folder.join("lock"), name, parts.wait)?);
+        let ledger = Ledger::open(&folder.join("ledger.sqlite"))?;
+        let embedder = parts.embedder.as_ref().map(|e| e.info().clone());
+        let making = match ledger.making()? {
+            Some(making) if making.embedder == embedder => making,
+            Some(making) => return Err(mismatch(name, &making, embedder.as_ref())),
+            None => {
+                let making = Making {
+                    embedder,
+                    generation: 1,
+                };
+                ledger.set_making(&making)?;
+                making
+            }
+        };
+        Self::assemble(name, folder, lock, ledger, making, parts)
+    }
+
+    fn assemble(
+        name: &str,
+        folder: PathBuf,
+        lock: Arc<Lock>,
+        ledger: Ledger,
+        making: Making,
+        parts: IndexParts,
+    ) -> Result<Self> {
+        rebuild::remove_other_generations(&folder, making.generation)?;
+        let store = open_generation(&folder, &making, &parts)?;
+        Ok(Self {
+            collection: name.to_owned(),
+            store: Arc::new(OwnedStore {
+                store,
+                _lock: Arc::clone(&lock),
+            }),
+            folder,
+            making,
+            parts,
+            ledger,
+            writer: tokio::sync::Mutex::default(),
+            lock,
+        })
+    }
+
+    /// The collection's name.
+    pub fn name(&self) -> &str {
+        &self.collection
+    }
+
+    /// The collection's store.
+    pub fn store(&self) -> &Arc<dyn VectorStore> {
+        &self.store
+    }
+
+    /// What the index is made of.
+    pub fn parts(&self) -> &IndexParts {
+        &self.parts
+    }
+
+    /// A retriever over the collection.
+    pub fn retriever(&self, mode: SearchMode) -> StoreRetriever {
+        StoreRetriever {
+            store: Arc::clone(&self.store),
+            embedder: self.parts.embedder.clone(),
+            bm25: self.parts.bm25.clone(),
+            mode,
+        }
+    }
+
+    /// The document `source` as it was read, even when its file is gone: what citations are
+    /// checked against.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub fn document(&self, source: &str) -> Result<Option<Document>> {
+        self.ledger.document(source)
+    }
+
+    /// The number of documents.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub fn documents(&self) -> Result<usize> {
+        Ok(self.ledger.counts()?.0)
+    }
+
+    /// Tells other processes that find the collection held where this one serves it.
+    ///
+    /// # Errors
+    ///
+    /// When the lock file cannot be written.
+    pub fn announce(&self, address: Option<String>) -> Result<()> {
+        let subject = format!("the lock of collection `{}`", self.collection);
+        let announced = self.lock.announce(address);
+        announced.map_err(|error| Error::io(subject, error))
+    }
+
+    /// Names how documents are cut and weighed: those recorded under another name are cut anew.
+    fn recipe(&self) -> String {
+        recipe(&self.parts)
+    }
+}
+
+fn recipe(parts: &IndexParts) -> String {
+    let (splitter, bm25) = (parts.splitter.identity(), parts.bm25.identity());
+    format!("1 {splitter} {bm25}")
+}
+
+fn open_generation(
+    folder: &Path,
+    making: &Making,
+    parts: &IndexParts,
+) -> Result<Arc<dyn VectorStore>> {
+    let dimension = making.embedder.as_ref().map(|info| info.dimension);
+    let vectors = rebuild::generation_folder(folder, making.generation);
+    (parts.open_store)(&vectors, dimension)
+}
+
+fn mismatch(
+    name: &str,
+    making: &Making,
+    wanted: Option<&corbie_core::EmbedderInfo>,
+) -> Error {
+    let call = |info: Option<&corbie_core::EmbedderInfo>| match info {
+        Some(info) => format!("embedding model `{}`", info.model),
+        None => "no embedding model".to_owned(),
+    };
+    let made = making.embedder.as_ref();
+    let same_name = made.map(|info| &info.model) == wanted.map(|info| &info.model);
+    let cause = match same_name {
+        true => format!(
+            "it was made with another version of {} than the one given now",
+            call(made)
+        ),
+        false => format!("it was made with {}, not with {}", call(made), call(wanted)),
+    };
+    let error = Error::new(
+        ErrorKind::Mismatch,
+        format!("collection `{name}`"),
+        cause,
+    );
+    match (made, wanted) {
+        (Some(made), Some(wanted)) if !same_name => error.hint(format!(
+            "use `--embedder {}`, or embed it again: \
+             `corbie index rebuild --collection {name} --embedder {}`",
+            made.model, wanted.model
+        )),
+        (_, Some(wanted)) => error.hint(format!(
+            "embed it again: `corbie index rebuild --collection {name} --embedder {}`",
+            wanted.model
+        )),
+        (Some(made), None) => error.hint(format!("use `--embedder {}`", made.model)),
+        (None, None) => error,
+    }
+}

@@ -1,0 +1,277 @@
+//! Writing documents in batches: embed, store, then record.
+
+use std::collections::{HashMap, HashSet};
+
+use corbie_core::{
+    Chunk, EmbedKind, Embedding, Error, ErrorKind, Filter, Point, Result, Selection, Skipped,
+    VectorStore, ids,
+};
+use uuid::Uuid;
+
+use super::cut::searched_text;
+use super::ledger::{Ledger, Record, Row};
+use super::report::{IngestEvent, IngestReport, Outcome, Progress};
+use super::IndexParts;
+
+/// How many chunks are embedded and written at once.
+const SLICE: usize = 256;
+
+/// How many documents at most are acknowledged together.
+const GROUP: usize = 64;
+
+/// A document that is ready to be written.
+pub(crate) struct Prepared {
+    pub record: Record,
+    pub chunks: Vec<Chunk>,
+    pub outcome: Outcome,
+}
+
+/// Where it is recorded that a document has been written.
+pub(crate) enum Recorder<'a> {
+    /// In the ledger, at once.
+    Ledger(&'a Ledger),
+    /// Here, by source: somebody records all of them together at the end.
+    Together(HashMap<String, Row>),
+}
+
+/// Writes documents to the store and records them.
+pub(crate) struct Writer<'a> {
+    pub collection: &'a str,
+    pub parts: &'a IndexParts,
+    pub store: &'a dyn VectorStore,
+    pub recorder: Recorder<'a>,
+    pub rows: &'a HashMap<String, Row>,
+    pub progress: &'a dyn Progress,
+    /// Points of an interrupted ingest; those that are written again leave the set.
+    pub orphans: HashSet<Uuid>,
+    pub report: IngestReport,
+    pending: Vec<Prepared>,
+    pending_chunks: usize,
+}
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(
+        collection: &'a str,
+        parts: &'a IndexParts,
+        store: &'a dyn VectorStore,
+        recorder: Recorder<'a>,
+        rows: &'a HashMap<String, Row>,
+        progress: &'a dyn Progress,
+    ) -> Self {
+        Self {
+            collection,
+            parts,
+            store,
+            recorder,
+            rows,
+            progress,
+            orphans: HashSet::new(),
+            report: IngestReport::default(),
+            pending: Vec::new(),
+            pending_chunks: 0,
+        }
+    }
+
+    /// Takes a document in; writes when enough have come together.
+    pub(crate) async fn add(&mut self, prepared: Prepared) -> Result<()> {
+        self.pending_chunks += prepared.chunks.len();
+        self.pending.push(prepared);
+        if self.pending_chunks >= SLICE || self.pending.len() >= GROUP {
+            self.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes and records what has been taken in.
+    pub(crate) async fn commit(&mut self) -> Result<()> {
+        self.pending_chunks = 0;
+        let mut group = std::mem::take(&mut self.pending);
+        match self.write(&group).await {
+            Ok(()) => {}
+            // One document that the model or the store cannot take must not keep the others
+            // out: they are written one by one, and the bad ones are listed.
+            Err(error) if is_about_content(&error) => {
+                let mut written = Vec::new();
+                for prepared in group {
+                    let one = std::slice::from_ref(&prepared);
+                    match self.write(one).await {
+                        Ok(()) => written.push(prepared),
+                        Err(error) if is_about_content(&error) => {
+                            self.fail(Skipped::because(&prepared.record.document.source, &error));
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                group = written;
+            }
+            Err(error) => return Err(error),
+        }
+        let (records, outcomes): (Vec<Record>, Vec<Outcome>) = group
+            .into_iter()
+            .map(|prepared| (prepared.record, prepared.outcome))
+            .unzip();
+        if records.is_empty() {
+            return Ok(());
+        }
+        match &mut self.recorder {
+            Recorder::Ledger(ledger) => ledger.record(&records)?,
+            Recorder::Together(rows) => {
+                let row = |record: &Record| (record.document.source.clone(), record.row.clone());
+                rows.extend(records.iter().map(row));
+            }
+        }
+        for (record, outcome) in records.iter().zip(outcomes) {
+            self.done(&record.document.source, outcome);
+        }
+        Ok(())
+    }
+
+    /// Notes what became of a file.
+    pub(crate) fn done(&mut self, source: &str, outcome: Outcome) {
+        self.report.count(outcome);
+        self.progress.event(IngestEvent::Done { source, outcome });
+    }
+
+    /// Notes a file that could not be taken in.
+    pub(crate) fn fail(&mut self, skipped: Skipped) {
+        let event = IngestEvent::Done {
+            source: &skipped.source,
+            outcome: Outcome::Failed,
+        };
+        self.progress.event(event);
+        self.report.failed.push(skipped);
+    }
+
+    /// Embeds and stores what the store does not hold yet, then deletes what the documents no
+    /// longer hold. In this order a kill leaves too much, never too little.
+    async fn write(&mut self, group: &[Prepared]) -> Result<()> {
+        let old = self.old_points(group).await?;
+        let tokens = self.parts.embedder.as_ref().map(|e| e.tokens());
+        let text = |chunk: &Chunk| searched_text(chunk, tokens);
+        let reusable: HashMap<(Uuid, String), &Embedding> = old
+            .values()
+            .filter_map(|point| {
+                let key = (point.chunk.document, text(&point.chunk));
+                Some((key, point.dense.as_ref()?))
+            })
+            .collect();
+        let mut kept: HashSet<Uuid> = HashSet::new();
+        let mut changed: Vec<(&Chunk, String)> = Vec::new();
+        for chunk in group.iter().flat_map(|prepared| &prepared.chunks) {
+            kept.insert(chunk.id);
+            let text = text(chunk);
+            let sparse = self.parts.bm25.document(&text);
+            let same = old.get(&chunk.id).is_some_and(|point| {
+                let terms = point.sparse.clone().unwrap_or_default();
+                let embedded = point.dense.is_some() == self.parts.embedder.is_some();
+                point.chunk == *chunk && terms == sparse && embedded
+            });
+            if !same {
+                changed.push((chunk, text));
+            }
+        }
+        for slice in changed.chunks(SLICE) {
+            let vectors = self.embed(slice, &reusable).await?;
+            let point = |((chunk, text), dense): (&(&Chunk, String), Option<Embedding>)| Point {
+                chunk: (*chunk).clone(),
+                dense,
+                sparse: Some(self.parts.bm25.document(text)),
+            };
+            let points: Vec<Point> = slice.iter().zip(vectors).map(point).collect();
+            let count = points.len();
+            self.store.upsert(points).await?;
+            self.report.chunks += count;
+        }
+        let mut stale: HashSet<Uuid> = old.into_keys().collect();
+        for prepared in group {
+            if let Some(row) = self.rows.get(&prepared.record.document.source) {
+                stale.extend(&row.chunks);
+            }
+        }
+        stale.retain(|id| !kept.contains(id));
+        if !stale.is_empty() {
+            let stale = stale.into_iter().collect();
+            self.store.delete(Selection::Ids(stale)).await?;
+        }
+        self.orphans.retain(|id| !kept.contains(id));
+        Ok(())
+    }
+
+    /// The points that the store holds of the group's documents. A new document has none unless
+    /// an interrupted ingest left some.
+    async fn old_points(&self, group: &[Prepared]) -> Result<HashMap<Uuid, Point>> {
+        let mut points = HashMap::new();
+        for prepared in group {
+            let source = &prepared.record.document.source;
+            if self.orphans.is_empty() && !self.rows.contains_key(source) {
+                continue;
+            }
+            let document = ids::document(self.collection, source);
+            let filter = Filter::eq("document", document.to_string());
+            let mut after = None;
+            loop {
+                let page = self.store.scroll(Some(&filter), after, SLICE).await?;
+                points.extend(page.points.into_iter().map(|p| (p.chunk.id, p)));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(points)
+    }
+
+    /// A vector for each chunk, in order: one that the store already holds for the same text of
+    /// the same document, or a new one. Equal texts are embedded once.
+    async fn embed(
+        &self,
+        slice: &[(&Chunk, String)],
+        reusable: &HashMap<(Uuid, String), &Embedding>,
+    ) -> Result<Vec<Option<Embedding>>> {
+        let Some(embedder) = &self.parts.embedder else {
+            return Ok(vec![None; slice.len()]);
+        };
+        let reused = |chunk: &Chunk, text: &String| {
+            let key = (chunk.document, text.clone());
+            reusable.get(&key).map(|vector| (*vector).clone())
+        };
+        let mut position: HashMap<&str, usize> = HashMap::new();
+        let mut texts: Vec<String> = Vec::new();
+        for (chunk, text) in slice {
+            if reused(chunk, text).is_none() && !position.contains_key(text.as_str()) {
+                position.insert(text, texts.len());
+                texts.push(text.clone());
+            }
+        }
+        let mut vectors = Vec::new();
+        if !texts.is_empty() {
+            vectors = embedder.embed(&texts, EmbedKind::Document).await?;
+            if vectors.len() != texts.len() {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    format!("embedder `{}`", embedder.info().model),
+                    format!("it gave {} vectors for {} texts", vectors.len(), texts.len()),
+                ));
+            }
+        }
+        self.progress.event(IngestEvent::Embedded {
+            chunks: slice.len(),
+        });
+        let vector = |(chunk, text): &(&Chunk, String)| {
+            let new = position.get(text.as_str()).map(|at| vectors[*at].clone());
+            new.or_else(|| reused(chunk, text))
+        };
+        Ok(slice.iter().map(vector).collect())
+    }
+}
+
+/// Whether another document might fare better: the model and the store are there and able.
+fn is_about_content(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::BadInput
+            | ErrorKind::Malformed
+            | ErrorKind::Unsupported
+            | ErrorKind::ContextTooLong { .. }
+    )
+}

@@ -44,7 +44,7 @@ pub fn chunks(document: &Document, overlap: usize) -> Vec<Chunk> {
 }
 
 /// A document as one chunk.
-fn whole(document: &Document) -> Chunk {
+pub fn whole(document: &Document) -> Chunk {
     let id = ids::document("test", &document.source);
     Chunk {
         id: ids::chunk(&id, &document.text, 0),

@@ -1,0 +1,190 @@
+//! Whether a passage says what a sentence says, decided by the words and numbers they share.
+//!
+//! This is no understanding: it is a rule that can be checked by hand. A sentence is supported by
+//! a passage when two neighbouring sentences of that passage (its headings counted with them) hold
+//! all its numbers, most of its content terms, and most of those that the question did not bring
+//! already. A claim whose words no passage holds gets no mark.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use super::Citation;
+use crate::text::{Language, content_terms, is_han, numbers, sentences, term_set};
+
+/// Least share of a sentence's content terms that its passage must hold.
+const SHARE: f32 = 0.8;
+/// The same in Chinese, where pairs across two words differ when one of them is changed.
+const CHINESE_SHARE: f32 = 0.65;
+/// Least share at which a model's own mark is believed.
+const BELIEVED: f32 = 0.34;
+
+/// The passages of one answer, ready to be compared with.
+pub(super) struct Grounds {
+    question: HashSet<String>,
+    passages: Vec<Passage>,
+}
+
+struct Passage {
+    language: Language,
+    heading: HashSet<String>,
+    sentences: Vec<(Range<usize>, HashSet<String>)>,
+}
+
+impl Grounds {
+    pub(super) fn new(question: &str, passages: &[Citation]) -> Self {
+        let passages = passages.iter().map(|passage| Passage {
+            language: Language::of(&passage.text),
+            heading: term_set(&passage.heading.join("\n")),
+            sentences: sentences(&passage.text)
+                .into_iter()
+                .map(|range| (range.clone(), term_set(&passage.text[range])))
+                .collect(),
+        });
+        Self {
+            question: content_terms(question).into_iter().collect(),
+            passages: passages.collect(),
+        }
+    }
+
+    /// How many passages there are.
+    pub(super) fn len(&self) -> usize {
+        self.passages.len()
+    }
+
+    /// The number of the passage that supports `sentence` best.
+    pub(super) fn support(&self, sentence: &str) -> Option<usize> {
+        let terms = content_terms(sentence);
+        let least = match Language::of(sentence) {
+            Language::English => SHARE,
+            Language::Chinese => CHINESE_SHARE,
+        };
+        let fresh: Vec<String> = terms
+            .iter()
+            .filter(|t| !self.question.contains(*t))
+            .cloned()
+            .collect();
+        // A sentence that only says the question again is not supported by chance.
+        let least = if fresh.is_empty() { 1.0 } else { least };
+        if terms.len() < 2 {
+            return None;
+        }
+        let mut best: Option<(f32, usize)> = None;
+        for (i, passage) in self.passages.iter().enumerate() {
+            for window in passage.windows() {
+                let holds = |term: &&String| window.iter().any(|set| set.contains(*term));
+                let share = share(&terms, holds);
+                let enough = share >= least
+                    && (fresh.is_empty() || self::share(&fresh, holds) >= least)
+                    && numbers(&terms).all(|number| holds(&number));
+                if enough && best.is_none_or(|(most, _)| share > most) {
+                    best = Some((share, i + 1));
+                }
+            }
+        }
+        best.map(|(_, n)| n)
+    }
+
+    /// Whether the model's own mark `n` may stand after `sentence`: the passage shares words with
+    /// it and holds its numbers. In another language than the passage's a mark is believed.
+    pub(super) fn believes(&self, sentence: &str, n: usize) -> bool {
+        let Some(passage) = n.checked_sub(1).and_then(|i| self.passages.get(i)) else {
+            return false;
+        };
+        let terms = content_terms(sentence);
+        if terms.is_empty() || Language::of(sentence) != passage.language {
+            return true;
+        }
+        let holds = |term: &&String| {
+            passage.heading.contains(*term)
+                || passage.sentences.iter().any(|(_, set)| set.contains(*term))
+        };
+        share(&terms, holds) >= BELIEVED && numbers(&terms).all(|number| holds(&number))
+    }
+
+    /// The place that says most about the question: a passage's number and the range of one or
+    /// two whole sentences in its text.
+    pub(super) fn quotation(&self) -> Option<(usize, Range<usize>)> {
+        let all = self.passages.iter().flat_map(|passage| &passage.sentences);
+        let all: Vec<&HashSet<String>> = all.map(|(_, terms)| terms).collect();
+        let rarity = |term: &String| {
+            let holding = all.iter().filter(|set| set.contains(term)).count() as f32;
+            (1.0 + (all.len() as f32 - holding + 0.5) / (holding + 0.5)).ln()
+        };
+        let mut question: Vec<(&String, f32)> = self
+            .question
+            .iter()
+            .map(|term| (term, rarity(term)))
+            .collect();
+        question.sort_by(|a, b| a.0.cmp(b.0));
+        let whole: f32 = question
+            .iter()
+            .map(|(_, weight)| weight)
+            .sum::<f32>()
+            .max(1e-6);
+        let weigh = |holds: &dyn Fn(&String) -> bool| {
+            let held = question.iter().filter(|(term, _)| holds(term));
+            held.map(|(_, weight)| weight).sum::<f32>() / whole
+        };
+        let mut best: Option<(f32, usize, Range<usize>)> = None;
+        for (i, passage) in self.passages.iter().enumerate() {
+            let around = |term: &String| {
+                passage.heading.contains(term)
+                    || passage.sentences.iter().any(|(_, set)| set.contains(term))
+            };
+            // Among equals the better passage wins.
+            let context = 0.4 * weigh(&around) + 0.1 / (i + 1) as f32;
+            for (j, (range, terms)) in passage.sentences.iter().enumerate() {
+                let own = weigh(&|term| terms.contains(term));
+                let next = passage.sentences.get(j + 1);
+                let both = next.map_or(0.0, |(_, after)| {
+                    weigh(&|term| terms.contains(term) || after.contains(term))
+                });
+                // A short sentence says little: it needs the next one.
+                let (score, end) = match next {
+                    Some((after, _)) if both > own + 0.15 => (both - 0.1, after.end),
+                    _ => (own, range.end),
+                };
+                let score = score + context - if terms.len() < 4 { 0.3 } else { 0.0 };
+                if best.as_ref().is_none_or(|(most, ..)| score > *most) {
+                    best = Some((score, i + 1, range.start..end));
+                }
+            }
+        }
+        best.map(|(_, n, range)| (n, range))
+    }
+}
+
+impl Passage {
+    /// Every two neighbouring sentences with the headings; a lone sentence by itself.
+    fn windows(&self) -> impl Iterator<Item = Vec<&HashSet<String>>> {
+        let sets: Vec<&HashSet<String>> = self.sentences.iter().map(|(_, set)| set).collect();
+        (0..sets.len().saturating_sub(1).max(1)).map(move |start| {
+            let end = (start + 2).min(sets.len());
+            let mut window = vec![&self.heading];
+            window.extend(&sets[start.min(end)..end]);
+            window
+        })
+    }
+}
+
+fn share(terms: &[String], holds: impl Fn(&&String) -> bool) -> f32 {
+    terms.iter().filter(holds).count() as f32 / terms.len().max(1) as f32
+}
+
+/// A verbatim piece of a document on one line: line breaks become spaces, or nothing between two
+/// Han characters. No other character is changed.
+pub(super) fn on_one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for piece in text.split_whitespace() {
+        let joins = line.chars().last().is_some_and(is_wide) && piece.starts_with(is_wide);
+        if !line.is_empty() && !joins {
+            line.push(' ');
+        }
+        line.push_str(piece);
+    }
+    line
+}
+
+fn is_wide(c: char) -> bool {
+    is_han(c) || matches!(c, '\u{3000}'..='\u{303f}' | '\u{ff00}'..='\u{ffef}')
+}

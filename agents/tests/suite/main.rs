@@ -1,0 +1,18 @@
+//! What holds of question answering as a whole, with fakes for the models.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `evidence` | that answerable questions are told from others, on public data |
+//! | `outcomes` | the typed verdicts, and that no model is asked in vain |
+//! | `context` | what fits the model's context, to the token |
+//! | `citations` | that a citation is what the document says, and nothing else can be one |
+//! | `talk` | conversations |
+
+#![allow(clippy::unwrap_used)]
+
+mod citations;
+mod context;
+mod evidence;
+mod kit;
+mod outcomes;
+mod talk;

@@ -9,6 +9,12 @@ pub trait TokenCounter: Send + Sync {
 
     /// The most tokens of text that one input may have, special tokens already subtracted.
     fn limit(&self) -> usize;
+
+    /// How much of `text` the model's vocabulary knows, from 0 (every token is unknown to it) to
+    /// 1. What an embedder says of a text it cannot read is noise: hybrid search trusts it less.
+    fn coverage(&self, _text: &str) -> f32 {
+        1.0
+    }
 }
 
 /// Cuts a document into spans. Synchronous: it only computes.

@@ -67,13 +67,16 @@ pub enum Query {
     /// Sum over shared dimensions of the query's weight × the point's weight × the term's inverse
     /// document frequency in the whole store, `ln(1 + (N - n + 0.5) / (n + 0.5))`: BM25.
     Sparse(SparseVector),
-    /// Both, fused by reciprocal rank: each mode's best points, scored `Σ 1 / (60 + rank)` with
-    /// rank from 1 (Cormack, Clarke and Büttcher, 2009).
+    /// Both, fused by reciprocal rank: each mode's best points, scored `Σ weight / (60 + rank)`
+    /// with rank from 1 (Cormack, Clarke and Büttcher, 2009).
     Fused {
         /// For the dense side.
         dense: Embedding,
-        /// For the sparse side.
+        /// For the sparse side, whose ranks weigh 1.
         sparse: SparseVector,
+        /// What the dense ranks weigh: 1 where the embedder is to be trusted as much as the
+        /// words, less where it is not.
+        dense_weight: f32,
     },
 }
 
@@ -145,6 +148,26 @@ pub trait VectorStore: Send + Sync {
         after: Option<Uuid>,
         limit: usize,
     ) -> BoxFuture<'a, Result<ScrollPage>>;
+
+    /// The ids of all points in ascending order: what a ledger is compared with.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot read.
+    fn ids(&self) -> BoxFuture<'_, Result<Vec<Uuid>>> {
+        Box::pin(async move {
+            let mut ids = Vec::new();
+            let mut after = None;
+            loop {
+                let page = self.scroll(None, after, 1000).await?;
+                ids.extend(page.points.iter().map(|point| point.chunk.id));
+                after = page.next;
+                if after.is_none() {
+                    return Ok(ids);
+                }
+            }
+        })
+    }
 
     /// How many points there are.
     ///

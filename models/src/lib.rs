@@ -3,8 +3,21 @@
 #[cfg(feature = "local")]
 pub mod decoder;
 #[cfg(feature = "local")]
+pub mod encoder;
+#[cfg(feature = "local")]
 pub mod gguf;
 #[cfg(feature = "local")]
 pub mod kernels;
 #[cfg(feature = "local")]
 pub mod sampling;
+
+mod name;
+pub mod provider;
+
+#[cfg(feature = "hub")]
+pub mod hub;
+
+pub use name::{HubName, ModelName, WheelName, WheelPart};
+
+#[cfg(all(test, any(feature = "hub", feature = "openai")))]
+mod loopback;

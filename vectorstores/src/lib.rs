@@ -1,1 +1,25 @@
-//! vectorstores
+//! Keeping and finding: vector stores, the index with its ledger, and retrievers.
+//!
+//! | module | answers |
+//! |---|---|
+//! | [`MemoryStore`] | where are a few thousand vectors kept, exactly and without files? |
+//! | `EdgeStore` (feature `edge`) | where are they kept on disk, and found fast among millions? |
+//! | [`bm25`] | what are a text's terms, in any language, and what do they weigh? |
+//! | [`index`] | how does a collection follow files that are added, changed and deleted? |
+//! | [`StoreRetriever`] | how does a question become hits? |
+//! | [`eval`] | how good are the hits? |
+//!
+//! A store never embeds, and nothing here knows a model: embedders come in as
+//! [`corbie_core::Embedder`].
+
+pub mod bm25;
+#[cfg(feature = "edge")]
+mod edge;
+mod memory;
+pub mod eval;
+mod rank;
+mod retriever;
+
+pub use memory::MemoryStore;
+pub use rank::fuse;
+pub use retriever::{SearchMode, StoreRetriever};

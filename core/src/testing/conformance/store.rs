@@ -166,6 +166,7 @@ async fn fused(store: &dyn VectorStore, _points: &[Point]) {
     let query = Query::Fused {
         dense: vec![0.0, 1.0, 0.0, 0.0],
         sparse: SparseVector::from_pairs([(10, 1.0)]),
+        dense_weight: 1.0,
     };
     let hits = search(store, query, None, 10).await;
     // Dense order: crow tool 1.0, raven tool 0.8, 乌鸦 0.6. Sparse order: raven cache, raven tool.
@@ -180,6 +181,17 @@ async fn fused(store: &dyn VectorStore, _points: &[Point]) {
     assert!(
         hits[0].scores.dense.is_some() && hits[0].scores.sparse.is_some(),
         "with both parts"
+    );
+    let query = Query::Fused {
+        dense: vec![0.0, 1.0, 0.0, 0.0],
+        sparse: SparseVector::from_pairs([(10, 1.0)]),
+        dense_weight: 0.25,
+    };
+    let hits = search(store, query, None, 1).await;
+    assert!(
+        close(hits[0].score, 1.0 / 61.0 + 0.25 / 64.0),
+        "a lighter dense ranking moves fewer points: {}",
+        hits[0].score
     );
 }
 
@@ -300,6 +312,7 @@ async fn scrolling(store: &dyn VectorStore, points: &[Point]) {
         assert_eq!(point.sparse, expected.sparse, "and their term weights");
     }
     assert_eq!(seen.len(), points.len(), "scrolling sees every point");
+    assert_eq!(store.ids().await.unwrap(), ids, "and so does the list of ids");
     let chinese = Filter::eq("metadata.language", "zh");
     let page = store.scroll(Some(&chinese), None, 10).await.unwrap();
     assert_eq!(page.points.len(), 1, "scrolling honours a filter");

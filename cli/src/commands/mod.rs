@@ -1,0 +1,90 @@
+//! One command a file.
+
+mod ask;
+mod chat;
+mod collections;
+mod config;
+mod doctor;
+mod eval;
+mod ingest;
+mod models;
+mod search;
+mod stages;
+
+use std::io::Read;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::CommandFactory;
+use corbie_core::{Error, ErrorKind};
+use corbie_loaders::Parsers;
+use corbie_loaders::isolated::worker_main;
+
+use crate::app::App;
+use crate::args::{Cli, Command, ConfigCommand, EvalCommand};
+
+/// Runs one command.
+pub async fn run(cli: Cli) -> Result<ExitCode> {
+    if let Command::Completions { shell } = cli.command {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "corbie", &mut script);
+        std::io::Write::write_all(&mut std::io::stdout(), &script)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let app = App::new(&cli.global)?;
+    match cli.command {
+        Command::Ask(args) => ask::run(&app, args).await,
+        Command::Ingest(args) => ingest::run(&app, args).await,
+        Command::Search(args) => search::run(&app, args).await,
+        Command::Chat(args) => chat::run(&app, args).await,
+        Command::Models(command) => models::run(&app, command).await,
+        Command::Collections(command) => collections::run(&app, command).await,
+        Command::Index(command) => collections::index(&app, command).await,
+        Command::Doctor => doctor::run(&app).await,
+        Command::Config(ConfigCommand::Show { origin }) => config::show(&app, origin),
+        Command::Eval(EvalCommand::Retrieval(args)) => eval::retrieval(&app, args).await,
+        Command::Parse(args) => stages::parse(&app, &args.file).await,
+        Command::Split(args) => stages::split(&app, args).await,
+        Command::Tokenize(args) => stages::tokenize(&app, args).await,
+        Command::Template(args) => stages::template(&app, args).await,
+        Command::Embed(args) => stages::embed(&app, args).await,
+        Command::Generate(args) => stages::generate(&app, args).await,
+        Command::Completions { .. } | Command::ParseWorker => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Serves another `corbie` as the process that parses risky formats.
+pub fn parse_worker() -> ExitCode {
+    let parsers = Parsers::standard();
+    match worker_main(|source, bytes| parsers.parse_now(source, bytes)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// All of standard input as text, byte for byte.
+fn standard_input() -> Result<String> {
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .lock()
+        .read_to_end(&mut bytes)
+        .map_err(|e| Error::io("standard input", e))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Error::new(
+            ErrorKind::BadInput,
+            "standard input",
+            format!("it is not UTF-8 at byte {at}"),
+        )
+        .hint("convert it first, for example with iconv")
+        .into()
+    })
+}
+
+/// An argument, or standard input where it is `-`.
+fn argument(text: &str) -> Result<String> {
+    match text {
+        "-" => standard_input(),
+        _ => Ok(text.to_owned()),
+    }
+}

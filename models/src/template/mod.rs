@@ -1,0 +1,235 @@
+//! Chat templates: a conversation becomes the prompt a model was trained on.
+//!
+//! A template comes with the model file and is code of a stranger: it runs in minijinja with a
+//! budget of instructions and of output, without I/O, and what a message says never becomes a
+//! special token.
+
+mod encode;
+mod environment;
+mod plain;
+mod python;
+#[cfg(test)]
+mod tests;
+
+use corbie_core::{ChatRequest, Error, ErrorKind, Message, Result, Role, ToolSpec};
+use minijinja::{Environment, Value, context};
+use serde_json::json;
+
+pub use plain::PLAIN_STOPS;
+
+use environment::Output;
+
+/// The most bytes a rendered prompt may have.
+const MAX_PROMPT_BYTES: usize = 64 << 20;
+
+/// The most instructions that are run for one prompt: long conversations take some hundred
+/// thousand.
+const MAX_INSTRUCTIONS: u64 = 20_000_000;
+
+/// Turns messages and tools into a model's prompt.
+///
+/// ```
+/// use corbie_core::Message;
+/// use corbie_models::template::ChatTemplate;
+///
+/// let source = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</{{ m.role }}>{% endfor %}";
+/// let template = ChatTemplate::new("example", source, "", "")?;
+/// let prompt = template.render(&[Message::user("乌鸦?")], &[], true)?;
+/// assert_eq!(prompt, "<user>乌鸦?</user>");
+/// # Ok::<(), corbie_core::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ChatTemplate {
+    /// Whose template it is, for errors.
+    model: String,
+    /// The template's source; `None`: the plain format.
+    source: Option<String>,
+    bos: String,
+    eos: String,
+}
+
+impl ChatTemplate {
+    /// The template with this source of the model called `model`, whose first and last tokens
+    /// are written `bos` and `eos`.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`](ErrorKind::Malformed) when the source is no template.
+    pub fn new(
+        model: impl Into<String>,
+        source: &str,
+        bos: impl Into<String>,
+        eos: impl Into<String>,
+    ) -> Result<Self> {
+        let template = Self {
+            model: model.into(),
+            source: Some(environment::without_generation_blocks(source)),
+            bos: bos.into(),
+            eos: eos.into(),
+        };
+        template.environment()?;
+        Ok(template)
+    }
+
+    /// The format for a model that has no template: a base model, which continues text.
+    ///
+    /// Instructions come first, then `Question:` and `Answer:` in turns, in Chinese where the
+    /// conversation is. The answer ends at one of [`PLAIN_STOPS`].
+    pub fn plain(model: impl Into<String>, bos: impl Into<String>) -> Self {
+        Self {
+            model: model.into(),
+            source: None,
+            bos: bos.into(),
+            eos: String::new(),
+        }
+    }
+
+    /// The template's source; `None` for the plain format.
+    pub fn source(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+
+    /// Texts that end an answer, beside the model's own end tokens.
+    pub fn stops(&self) -> &'static [&'static str] {
+        match self.source {
+            Some(_) => &[],
+            None => PLAIN_STOPS,
+        }
+    }
+
+    /// The prompt of a conversation.
+    ///
+    /// # Errors
+    ///
+    /// [`BadInput`](ErrorKind::BadInput) when the template refuses the conversation (roles that
+    /// do not alternate, a system message it does not know), [`Malformed`](ErrorKind::Malformed)
+    /// when the template itself fails, [`LimitExceeded`](ErrorKind::LimitExceeded) when it runs
+    /// too long or writes too much.
+    pub fn render(
+        &self,
+        messages: &[Message],
+        tools: &[ToolSpec],
+        add_generation_prompt: bool,
+    ) -> Result<String> {
+        if self.source.is_none() {
+            return Ok(plain::render(&self.bos, messages, add_generation_prompt));
+        }
+        let messages: Vec<serde_json::Value> = messages.iter().map(message_json).collect();
+        let tools: Vec<serde_json::Value> = tools.iter().map(tool_json).collect();
+        self.render_json(&json!(messages), &json!(tools), add_generation_prompt)
+    }
+
+    /// The prompt of a conversation in the form of OpenAI's API: `messages` and `tools` are
+    /// lists, and whatever keys they have reach the template.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChatTemplate::render`].
+    pub fn render_json(
+        &self,
+        messages: &serde_json::Value,
+        tools: &serde_json::Value,
+        add_generation_prompt: bool,
+    ) -> Result<String> {
+        if self.source.is_none() {
+            let messages = plain::messages(messages)?;
+            return Ok(plain::render(&self.bos, &messages, add_generation_prompt));
+        }
+        let environment = self.environment()?;
+        let template = environment
+            .get_template(environment::NAME)
+            .map_err(|error| self.trouble(&error))?;
+        let tools = match tools.as_array() {
+            Some(tools) if !tools.is_empty() => Value::from_serialize(tools),
+            _ => Value::from(()),
+        };
+        let context = context! {
+            messages => Value::from_serialize(messages),
+            tools => tools,
+            documents => (),
+            add_generation_prompt,
+            bos_token => self.bos,
+            eos_token => self.eos,
+        };
+        let mut output = Output::new(MAX_PROMPT_BYTES);
+        let rendered = template.render_to_write(context, &mut output);
+        if output.is_full() {
+            return Err(self.limit(format!("it writes more than {MAX_PROMPT_BYTES} bytes")));
+        }
+        rendered.map_err(|error| self.trouble(&error))?;
+        Ok(output.into_text())
+    }
+
+    /// The prompt of a request.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChatTemplate::render`].
+    pub fn render_request(&self, request: &ChatRequest) -> Result<String> {
+        self.render(&request.messages, &request.tools, true)
+    }
+
+    fn environment(&self) -> Result<Environment<'_>> {
+        let source = self.source.as_deref().unwrap_or_default();
+        environment::environment(source, MAX_INSTRUCTIONS).map_err(|error| self.trouble(&error))
+    }
+
+    fn subject(&self) -> String {
+        format!("chat template of `{}`", self.model)
+    }
+
+    fn limit(&self, cause: String) -> Error {
+        Error::new(ErrorKind::LimitExceeded, self.subject(), cause)
+    }
+
+    fn trouble(&self, error: &minijinja::Error) -> Error {
+        if let Some(refusal) = environment::refusal(error) {
+            return Error::new(ErrorKind::BadInput, self.subject(), refusal)
+                .hint("change the messages to the form this model knows");
+        }
+        if error.kind() == minijinja::ErrorKind::OutOfFuel {
+            return self.limit(format!("it runs more than {MAX_INSTRUCTIONS} instructions"));
+        }
+        Error::new(ErrorKind::Malformed, self.subject(), error)
+    }
+}
+
+/// A message as templates know it.
+fn message_json(message: &Message) -> serde_json::Value {
+    let role = match message.role {
+        Role::System => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+        Role::Tool => "tool",
+    };
+    let mut value = json!({ "role": role, "content": message.content });
+    if let Some(reasoning) = &message.reasoning {
+        value["reasoning_content"] = json!(reasoning);
+    }
+    if !message.tool_calls.is_empty() {
+        let call = |call: &corbie_core::ToolCall| {
+            json!({
+                "id": call.id,
+                "type": "function",
+                "function": { "name": call.name, "arguments": call.arguments },
+            })
+        };
+        value["tool_calls"] = message.tool_calls.iter().map(call).collect();
+    }
+    if let Some(id) = &message.tool_call_id {
+        value["tool_call_id"] = json!(id);
+    }
+    value
+}
+
+/// A tool as templates know it.
+fn tool_json(tool: &ToolSpec) -> serde_json::Value {
+    json!({
+        "type": "function",
+        "function": {
+            "name": tool.name,
+            "description": tool.description,
+            "parameters": tool.parameters,
+        },
+    })
+}

@@ -1,0 +1,321 @@
+//! The exact store in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use corbie_core::{
+    BoxFuture, Chunk, Error, ErrorKind, Filter, Hit, Point, Query, Result, Scores, ScrollPage,
+    SearchRequest, Selection, SparseVector, VectorStore,
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::rank::{
+    Ranked, check_dense, check_point, check_sparse, dot, fuse, fusion_depth, inverse_frequency,
+    keep_best, normalized,
+};
+
+/// A store that compares a query with every point it holds: exact, without files, gone with the
+/// process.
+///
+/// It is the measure of every other store, and the right one for tests and for a few ten
+/// thousand points. Searches run side by side; a write waits for them.
+///
+/// ```
+/// use corbie_core::VectorStore;
+/// use corbie_vectorstores::MemoryStore;
+///
+/// let store = MemoryStore::new(Some(384));
+/// assert_eq!(futures::executor::block_on(store.count(None))?, 0);
+/// # Ok::<(), corbie_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct MemoryStore {
+    dimension: Option<usize>,
+    state: RwLock<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Ordered by id, as scrolling and ties want it.
+    entries: BTreeMap<Uuid, Entry>,
+    /// How many points hold each term.
+    frequencies: HashMap<u32, usize>,
+}
+
+/// A point with its chunk as the JSON that filters look at.
+#[derive(Debug)]
+struct Entry {
+    payload: Value,
+    dense: Option<Vec<f32>>,
+    sparse: Option<SparseVector>,
+}
+
+impl MemoryStore {
+    /// An empty store of dense vectors of this many dimensions; `None`: of sparse ones only.
+    pub fn new(dimension: Option<usize>) -> Self {
+        Self {
+            dimension,
+            state: RwLock::default(),
+        }
+    }
+
+    // A panic while the lock is held can only come from a failed allocation between two whole
+    // updates, so the state behind a poisoned lock is still good.
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, points: Vec<Point>) -> Result<()> {
+        let mut entries = Vec::with_capacity(points.len());
+        for point in points {
+            check_point(&point, self.dimension)?;
+            let entry = Entry {
+                payload: serde_json::to_value(&point.chunk).map_err(broken)?,
+                dense: point.dense.map(normalized),
+                sparse: point.sparse,
+            };
+            entries.push((point.chunk.id, entry));
+        }
+        let mut state = self.write();
+        for (id, entry) in entries {
+            state.remove(&id);
+            state.insert(id, entry);
+        }
+        Ok(())
+    }
+
+    fn find(&self, request: &SearchRequest) -> Result<Vec<Hit>> {
+        let (dense, sparse) = match &request.query {
+            Query::Dense(dense) => (Some(dense), None),
+            Query::Sparse(sparse) => (None, Some(sparse)),
+            Query::Fused { dense, sparse, .. } => (Some(dense), Some(sparse)),
+        };
+        if let Some(dense) = dense {
+            check_dense("the query", dense, self.dimension)?;
+        }
+        if let Some(sparse) = sparse {
+            check_sparse("the query", sparse)?;
+        }
+        if request.limit == 0 {
+            return Ok(Vec::new());
+        }
+        let state = self.read();
+        let filter = request.filter.as_ref();
+        let dense = dense.map(|vector| normalized(vector.clone()));
+        let weighted = sparse.map(|query| state.with_inverse_frequencies(query));
+        let (depth, dense_weight) = match &request.query {
+            Query::Fused { dense_weight, .. } => (fusion_depth(request.limit), *dense_weight),
+            _ => (request.limit, 1.0),
+        };
+        let by_dense = dense.as_ref().map(|query| {
+            keep_best(
+                state.score(filter, |entry| entry.dense_score(query)),
+                depth,
+            )
+        });
+        let by_sparse = weighted.as_ref().map(|query| {
+            keep_best(
+                state.score(filter, |entry| entry.sparse_score(query)),
+                depth,
+            )
+        });
+        let mut best = match (by_dense, by_sparse) {
+            (Some(dense), Some(sparse)) => fuse(&[(dense_weight, &dense), (1.0, &sparse)]),
+            (Some(ranked), None) | (None, Some(ranked)) => ranked,
+            (None, None) => Vec::new(),
+        };
+        best.truncate(request.limit);
+        let hit = |(id, score): Ranked| {
+            let entry = &state.entries[&id];
+            let scores = Scores {
+                dense: dense.as_ref().and_then(|query| entry.dense_score(query)),
+                sparse: weighted.as_ref().and_then(|query| entry.sparse_score(query)),
+            };
+            Ok(Hit {
+                chunk: entry.chunk()?,
+                score,
+                scores,
+            })
+        };
+        best.into_iter().map(hit).collect()
+    }
+}
+
+impl State {
+    fn insert(&mut self, id: Uuid, entry: Entry) {
+        for term in entry.terms() {
+            *self.frequencies.entry(*term).or_default() += 1;
+        }
+        self.entries.insert(id, entry);
+    }
+
+    fn remove(&mut self, id: &Uuid) {
+        let Some(entry) = self.entries.remove(id) else {
+            return;
+        };
+        for term in entry.terms() {
+            if let Some(frequency) = self.frequencies.get_mut(term) {
+                *frequency -= 1;
+                if *frequency == 0 {
+                    self.frequencies.remove(term);
+                }
+            }
+        }
+    }
+
+    fn with_inverse_frequencies(&self, query: &SparseVector) -> SparseVector {
+        let points = self.entries.len();
+        let weigh = |(index, value): (&u32, &f32)| {
+            let frequency = self.frequencies.get(index).copied().unwrap_or(0);
+            (*index, value * inverse_frequency(points, frequency))
+        };
+        SparseVector::from_pairs(query.indices.iter().zip(&query.values).map(weigh))
+    }
+
+    /// The score of every point that passes the filter and has one.
+    fn score(
+        &self,
+        filter: Option<&Filter>,
+        score: impl Fn(&Entry) -> Option<f32>,
+    ) -> Vec<Ranked> {
+        self.matching(filter)
+            .filter_map(|(id, entry)| Some((*id, score(entry)?)))
+            .collect()
+    }
+
+    fn matching<'a>(
+        &'a self,
+        filter: Option<&'a Filter>,
+    ) -> impl Iterator<Item = (&'a Uuid, &'a Entry)> {
+        self.entries
+            .iter()
+            .filter(move |(_, entry)| filter.is_none_or(|filter| filter.matches(&entry.payload)))
+    }
+}
+
+impl Entry {
+    fn terms(&self) -> &[u32] {
+        self.sparse.as_ref().map_or(&[], |sparse| &sparse.indices)
+    }
+
+    fn chunk(&self) -> Result<Chunk> {
+        serde_json::from_value(self.payload.clone()).map_err(broken)
+    }
+
+    fn point(&self) -> Result<Point> {
+        Ok(Point {
+            chunk: self.chunk()?,
+            dense: self.dense.clone(),
+            sparse: self.sparse.clone(),
+        })
+    }
+
+    fn dense_score(&self, query: &[f32]) -> Option<f32> {
+        Some(dot(self.dense.as_ref()?, query))
+    }
+
+    /// `None` when no term is shared.
+    fn sparse_score(&self, query: &SparseVector) -> Option<f32> {
+        let own = self.sparse.as_ref()?;
+        let mut sum = None;
+        for (index, weight) in query.indices.iter().zip(&query.values) {
+            if let Ok(at) = own.indices.binary_search(index) {
+                *sum.get_or_insert(0.0) += weight * own.values[at];
+            }
+        }
+        sum
+    }
+}
+
+impl VectorStore for MemoryStore {
+    fn upsert(&self, points: Vec<Point>) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move { self.put(points) })
+    }
+
+    fn delete(&self, selection: Selection) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async move {
+            let mut state = self.write();
+            let ids = match selection {
+                Selection::Ids(ids) => ids,
+                Selection::Filter(filter) => {
+                    state.matching(Some(&filter)).map(|(id, _)| *id).collect()
+                }
+            };
+            ids.iter().for_each(|id| state.remove(id));
+            Ok(())
+        })
+    }
+
+    fn search(&self, request: SearchRequest) -> BoxFuture<'_, Result<Vec<Hit>>> {
+        Box::pin(async move { self.find(&request) })
+    }
+
+    fn scroll<'a>(
+        &'a self,
+        filter: Option<&'a Filter>,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<ScrollPage>> {
+        Box::pin(async move {
+            let state = self.read();
+            let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let mut matching = state
+                .entries
+                .range((start, Bound::Unbounded))
+                .filter(|(_, entry)| filter.is_none_or(|f| f.matches(&entry.payload)));
+            let mut points = Vec::new();
+            for (_, entry) in matching.by_ref().take(limit) {
+                points.push(entry.point()?);
+            }
+            let more = matching.next().is_some();
+            let last = points.last().map(|point| point.chunk.id);
+            Ok(ScrollPage {
+                next: last.filter(|_| more),
+                points,
+            })
+        })
+    }
+
+    fn ids(&self) -> BoxFuture<'_, Result<Vec<Uuid>>> {
+        Box::pin(async move { Ok(self.read().entries.keys().copied().collect()) })
+    }
+
+    fn count<'a>(&'a self, filter: Option<&'a Filter>) -> BoxFuture<'a, Result<usize>> {
+        Box::pin(async move { Ok(self.read().matching(filter).count()) })
+    }
+}
+
+fn broken(error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Internal, "a chunk in the memory store", &error).caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use corbie_core::testing::conformance;
+
+    use super::*;
+
+    #[test]
+    fn it_keeps_the_laws_of_a_store() {
+        let store = MemoryStore::new(Some(4));
+        futures::executor::block_on(conformance::vector_store(&store));
+    }
+
+    #[test]
+    fn without_a_dimension_it_refuses_dense_vectors() {
+        let store = MemoryStore::new(None);
+        let request = SearchRequest {
+            query: Query::Dense(vec![1.0]),
+            filter: None,
+            limit: 1,
+        };
+        let error = futures::executor::block_on(store.search(request)).map(|_| ());
+        assert_eq!(error.map_err(|e| e.kind().clone()), Err(ErrorKind::BadInput));
+    }
+}

@@ -1,0 +1,167 @@
+//! What every store does alike: the checks before a write, the order of hits, the fusion.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use corbie_core::{Error, ErrorKind, Point, Result, SparseVector};
+use uuid::Uuid;
+
+/// The constant of reciprocal rank fusion.
+const RANK_CONSTANT: f32 = 60.0;
+
+/// A point and what one search mode says of it.
+pub type Ranked = (Uuid, f32);
+
+/// Best first; equal scores by ascending id, so that the same search gives the same hits.
+pub(crate) fn best_first(left: &Ranked, right: &Ranked) -> Ordering {
+    right.1.total_cmp(&left.1).then(left.0.cmp(&right.0))
+}
+
+/// Keeps the `limit` best of `ranked`, best first.
+pub(crate) fn keep_best(mut ranked: Vec<Ranked>, limit: usize) -> Vec<Ranked> {
+    if limit == 0 {
+        return Vec::new();
+    }
+    if ranked.len() > limit {
+        ranked.select_nth_unstable_by(limit - 1, best_first);
+        ranked.truncate(limit);
+    }
+    ranked.sort_unstable_by(best_first);
+    ranked
+}
+
+/// How many points each mode contributes to a fused search for `limit` hits: ranks far below
+/// the limit still lift a point that both modes know.
+pub(crate) fn fusion_depth(limit: usize) -> usize {
+    limit.saturating_mul(5).max(50)
+}
+
+/// Reciprocal rank fusion: scores each point `Σ weight / (60 + rank)` over the rankings that
+/// hold it, ranks from 1, best first (Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion
+/// outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009).
+///
+/// ```
+/// use corbie_vectorstores::fuse;
+/// use uuid::Uuid;
+///
+/// let [a, b, c] = [1, 2, 3].map(Uuid::from_u128);
+/// let fused = fuse(&[(1.0, &[(a, 0.9), (b, 0.8)]), (1.0, &[(c, 7.0), (b, 5.0)])]);
+/// assert_eq!(fused[0].0, b);
+/// ```
+pub fn fuse(rankings: &[(f32, &[Ranked])]) -> Vec<Ranked> {
+    let mut scores: HashMap<Uuid, f32> = HashMap::new();
+    for (weight, ranking) in rankings {
+        for (position, (id, _)) in ranking.iter().enumerate() {
+            let rank = position as f32 + 1.0;
+            *scores.entry(*id).or_default() += weight / (RANK_CONSTANT + rank);
+        }
+    }
+    let count = scores.len();
+    keep_best(scores.into_iter().collect(), count)
+}
+
+/// The inverse document frequency of BM25 for a term that `frequency` of `points` points hold:
+/// `ln(1 + (N - n + 0.5) / (n + 0.5))` (Robertson and Zaragoza, 2009, kept positive).
+pub(crate) fn inverse_frequency(points: usize, frequency: usize) -> f32 {
+    let (points, frequency) = (points as f32, frequency as f32);
+    (1.0 + (points - frequency + 0.5) / (frequency + 0.5)).ln()
+}
+
+/// Refuses a dense vector that is not of `dimension` finite numbers.
+pub(crate) fn check_dense(subject: &str, vector: &[f32], dimension: Option<usize>) -> Result<()> {
+    let refuse = |cause: String| Err(Error::new(ErrorKind::BadInput, subject, cause));
+    match dimension {
+        None => refuse("it has a dense vector, but this store keeps none".to_owned()),
+        Some(wanted) if vector.len() != wanted => refuse(format!(
+            "its dense vector has {} dimensions, but this store keeps {wanted}",
+            vector.len()
+        )),
+        Some(_) if !vector.iter().all(|x| x.is_finite()) => {
+            refuse("its dense vector holds a number that is not finite".to_owned())
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// Refuses a sparse vector with unequal lengths, unordered indices or numbers not finite.
+pub(crate) fn check_sparse(subject: &str, vector: &SparseVector) -> Result<()> {
+    let refuse = |cause: &str| Err(Error::new(ErrorKind::BadInput, subject, cause));
+    if vector.indices.len() != vector.values.len() {
+        return refuse("its sparse vector has unequal numbers of indices and values");
+    }
+    if !vector.indices.is_sorted_by(|a, b| a < b) {
+        return refuse("the indices of its sparse vector are not ascending and unique");
+    }
+    if !vector.values.iter().all(|x| x.is_finite()) {
+        return refuse("its sparse vector holds a number that is not finite");
+    }
+    Ok(())
+}
+
+/// Refuses a point whose vectors the store cannot keep.
+pub(crate) fn check_point(point: &Point, dimension: Option<usize>) -> Result<()> {
+    let subject = format!("chunk {} of `{}`", point.chunk.id, point.chunk.source);
+    if let Some(dense) = &point.dense {
+        check_dense(&subject, dense, dimension)?;
+    }
+    match &point.sparse {
+        Some(sparse) => check_sparse(&subject, sparse),
+        None => Ok(()),
+    }
+}
+
+/// `vector` scaled to unit length; a vector of zeros stays as it is.
+pub(crate) fn normalized(mut vector: Vec<f32>) -> Vec<f32> {
+    let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+    if norm > 0.0 && norm.is_finite() {
+        vector.iter_mut().for_each(|x| *x /= norm);
+    }
+    vector
+}
+
+/// The sum of products of two vectors of equal length.
+pub(crate) fn dot(left: &[f32], right: &[f32]) -> f32 {
+    // Eight sums side by side: the compiler turns them into vector instructions.
+    let mut sums = [0.0_f32; 8];
+    let (left_parts, right_parts) = (left.chunks_exact(8), right.chunks_exact(8));
+    let rest: f32 = left_parts
+        .remainder()
+        .iter()
+        .zip(right_parts.remainder())
+        .map(|(a, b)| a * b)
+        .sum();
+    for (a, b) in left_parts.zip(right_parts) {
+        for lane in 0..8 {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    sums.iter().sum::<f32>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_of_zero_silences_a_ranking() {
+        let [a, b] = [1, 2].map(Uuid::from_u128);
+        let fused = fuse(&[(1.0, &[(a, 0.1)]), (0.0, &[(b, 9.0)])]);
+        assert_eq!(fused[0].0, a);
+        assert_eq!(fused[1].1, 0.0);
+    }
+
+    #[test]
+    fn keeping_the_best_breaks_ties_by_id() {
+        let ids = [3, 1, 2].map(Uuid::from_u128);
+        let best = keep_best(ids.iter().map(|id| (*id, 1.0)).collect(), 2);
+        assert_eq!(best, [(ids[1], 1.0), (ids[2], 1.0)]);
+        assert!(keep_best(best, 0).is_empty());
+    }
+
+    #[test]
+    fn the_product_counts_every_element() {
+        let left: Vec<f32> = (0..19).map(|x| x as f32).collect();
+        let right = vec![2.0; 19];
+        assert_eq!(dot(&left, &right), 342.0);
+    }
+}

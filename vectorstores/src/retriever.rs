@@ -1,0 +1,124 @@
+//! From a question to hits.
+
+use std::sync::Arc;
+
+use corbie_core::{
+    BoxFuture, EmbedKind, Embedder, Error, ErrorKind, Hit, Query, Result, RetrieveRequest,
+    Retriever, SearchRequest, VectorStore,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::bm25::Bm25;
+
+/// Which search answers a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SearchMode {
+    /// By meaning: cosine of embeddings.
+    Dense,
+    /// By words: BM25.
+    Keyword,
+    /// Both, fused by reciprocal rank.
+    #[default]
+    Hybrid,
+}
+
+impl std::str::FromStr for SearchMode {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "dense" => Ok(Self::Dense),
+            "keyword" => Ok(Self::Keyword),
+            "hybrid" => Ok(Self::Hybrid),
+            _ => Err(Error::new(
+                ErrorKind::BadInput,
+                format!("search mode `{name}`"),
+                "there is no such mode",
+            )
+            .hint("one of dense, keyword, hybrid")),
+        }
+    }
+}
+
+/// Finds chunks of one store by meaning, by words, or by both.
+///
+/// A question that the embedder's vocabulary does not know, such as a Chinese one before an
+/// English model, has a meaningless vector: in hybrid mode the words then decide alone.
+#[derive(Clone)]
+pub struct StoreRetriever {
+    /// Where to look.
+    pub store: Arc<dyn VectorStore>,
+    /// The model that embedded what the store keeps; without one only words are searched.
+    pub embedder: Option<Arc<dyn Embedder>>,
+    /// The tokenizer of what the store keeps.
+    pub bm25: Bm25,
+    /// Which search answers.
+    pub mode: SearchMode,
+}
+
+impl StoreRetriever {
+    async fn query(&self, question: &str) -> Result<Query> {
+        let Some(embedder) = self.embedder.as_ref() else {
+            return match self.mode {
+                SearchMode::Dense => Err(Error::new(
+                    ErrorKind::BadInput,
+                    "dense search",
+                    "there is no embedding model to search with",
+                )
+                .hint("search in keyword mode, or name an embedding model")),
+                SearchMode::Keyword | SearchMode::Hybrid => {
+                    Ok(Query::Sparse(self.bm25.query(question)))
+                }
+            };
+        };
+        match self.mode {
+            SearchMode::Dense => Ok(Query::Dense(embed(embedder.as_ref(), question).await?)),
+            SearchMode::Keyword => Ok(Query::Sparse(self.bm25.query(question))),
+            SearchMode::Hybrid => {
+                let sparse = self.bm25.query(question);
+                let dense_weight = dense_weight(embedder.tokens().coverage(question));
+                if dense_weight == 0.0 && !sparse.is_empty() {
+                    return Ok(Query::Sparse(sparse));
+                }
+                Ok(Query::Fused {
+                    dense: embed(embedder.as_ref(), question).await?,
+                    sparse,
+                    dense_weight,
+                })
+            }
+        }
+    }
+}
+
+impl Retriever for StoreRetriever {
+    fn retrieve(&self, request: RetrieveRequest) -> BoxFuture<'_, Result<Vec<Hit>>> {
+        Box::pin(async move {
+            let query = self.query(&request.question).await?;
+            let search = SearchRequest {
+                query,
+                filter: request.filter,
+                limit: request.limit,
+            };
+            self.store.search(search).await
+        })
+    }
+}
+
+/// What the dense ranks weigh when the embedder knows `coverage` of the question: nothing up to
+/// half, then rising to 1.
+fn dense_weight(coverage: f32) -> f32 {
+    (2.0 * coverage - 1.0).clamp(0.0, 1.0)
+}
+
+async fn embed(embedder: &dyn Embedder, question: &str) -> Result<Vec<f32>> {
+    let texts = [question.to_owned()];
+    let vectors = embedder.embed(&texts, EmbedKind::Query).await?;
+    vectors.into_iter().next().ok_or_else(|| {
+        Error::new(
+            ErrorKind::Internal,
+            format!("embedder `{}`", embedder.info().model),
+            "it returned no vector for the question",
+        )
+    })
+}

@@ -1,11 +1,15 @@
 //! Models: the local engine, remote models, and the hub that finds and fetches model files.
 
 #[cfg(feature = "local")]
+pub mod decoder;
+#[cfg(feature = "local")]
 pub mod encoder;
 #[cfg(feature = "local")]
 pub mod gguf;
 #[cfg(feature = "local")]
 pub mod kernels;
+#[cfg(feature = "local")]
+pub mod sampling;
 
 mod name;
 pub mod provider;

@@ -1,0 +1,243 @@
+//! Tiny models in the real layout, with weights that follow from their tensors' names.
+
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::quantized::GgmlDType;
+use corbie_models::gguf::{GgufFile, GgufWriter};
+use serde::Deserialize;
+
+/// A model as a fixture describes it, and the logits it must have.
+#[derive(Deserialize)]
+pub struct TinyModel {
+    pub architecture: String,
+    pub integers: BTreeMap<String, u32>,
+    pub numbers: BTreeMap<String, f32>,
+    pub strings: BTreeMap<String, String>,
+    pub tensors: BTreeMap<String, Vec<usize>>,
+    pub rope_factors: Option<Vec<f32>>,
+    pub tokens: Vec<u32>,
+    pub logits: BTreeMap<usize, Vec<f32>>,
+    #[serde(skip)]
+    vocabulary: Option<Vocabulary>,
+}
+
+/// Tokens with their types, and how text becomes tokens.
+struct Vocabulary {
+    model: &'static str,
+    tokens: Vec<(String, i32)>,
+    end: u32,
+    template: Option<&'static str>,
+}
+
+const NORMAL: i32 = 1;
+const UNKNOWN: i32 = 2;
+const CONTROL: i32 = 3;
+const BYTE: i32 = 6;
+
+/// How the matrices are stored.
+#[derive(Clone, Copy)]
+pub enum Storage {
+    F32,
+    Q8_0,
+}
+
+impl TinyModel {
+    pub fn fixture(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/decoder");
+        let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    pub fn set(&mut self, key: &str, value: u32) {
+        self.integers.insert(key.into(), value);
+    }
+
+    pub fn unset(&mut self, key: &str) {
+        let removed = (
+            self.integers.remove(key).is_some(),
+            self.numbers.remove(key).is_some(),
+        );
+        assert_ne!(removed, (false, false), "{key} was there");
+    }
+
+    pub fn scale(&mut self, kind: &str) {
+        let key = format!("{}.rope.scaling.type", self.architecture);
+        self.strings.insert(key, kind.into());
+    }
+
+    pub fn drop(&mut self, tensor: &str) {
+        assert!(self.tensors.remove(tensor).is_some(), "{tensor} was there");
+    }
+
+    pub fn reshape(&mut self, tensor: &str, shape: &[usize]) {
+        assert!(self.tensors.insert(tensor.into(), shape.to_vec()).is_some());
+    }
+
+    /// Gives the model a vocabulary of bytes, of the kind its architecture has as a rule, and a
+    /// context of 256 tokens.
+    pub fn with_vocabulary(mut self) -> Self {
+        let vocabulary = match self.architecture.as_str() {
+            "gemma3" => sentencepiece(),
+            _ => byte_level(),
+        };
+        let key = format!("{}.context_length", self.architecture);
+        self.set(&key, 256);
+        let embedding = self.tensors.get_mut("token_embd.weight").unwrap();
+        embedding[0] = vocabulary.tokens.len();
+        self.vocabulary = Some(vocabulary);
+        self
+    }
+
+    /// The model file.
+    pub fn writer(&self, storage: Storage) -> GgufWriter {
+        let mut writer = GgufWriter::new().string("general.architecture", &self.architecture);
+        for (key, value) in &self.integers {
+            writer = writer.u32(key, *value);
+        }
+        for (key, value) in &self.numbers {
+            writer = writer.f32(key, *value);
+        }
+        for (key, value) in &self.strings {
+            writer = writer.string(key, value);
+        }
+        if let Some(factors) = &self.rope_factors {
+            writer = writer.f32_tensor("rope_freqs.weight", &[factors.len()], factors);
+        }
+        if let Some(vocabulary) = &self.vocabulary {
+            writer = vocabulary.write(writer);
+        }
+        for (name, shape) in &self.tensors {
+            let values = weights(name, shape.iter().product());
+            writer = match storage {
+                Storage::Q8_0 if shape.len() == 2 => {
+                    writer.tensor(name, GgmlDType::Q8_0, shape, q8_0(&values))
+                }
+                _ => writer.f32_tensor(name, shape, &values),
+            };
+        }
+        writer
+    }
+
+    pub fn file(&self, storage: Storage) -> GgufFile {
+        GgufFile::from_bytes("model file `tiny`", self.writer(storage).to_bytes()).unwrap()
+    }
+}
+
+impl Vocabulary {
+    fn write(&self, writer: GgufWriter) -> GgufWriter {
+        let (tokens, types): (Vec<&str>, Vec<i32>) = self
+            .tokens
+            .iter()
+            .map(|(token, kind)| (token.as_str(), *kind))
+            .unzip();
+        let mut writer = writer
+            .string("tokenizer.ggml.model", self.model)
+            .strings("tokenizer.ggml.tokens", &tokens)
+            .i32s("tokenizer.ggml.token_type", &types)
+            .u32("tokenizer.ggml.eos_token_id", self.end);
+        writer = match self.model {
+            "gpt2" => writer
+                .string("tokenizer.ggml.pre", "smollm")
+                .strings("tokenizer.ggml.merges", &["r a"])
+                .bool("tokenizer.ggml.add_bos_token", false),
+            _ => writer
+                .string("tokenizer.ggml.pre", "default")
+                .f32s("tokenizer.ggml.scores", &vec![-10.0; tokens.len()])
+                .u32("tokenizer.ggml.bos_token_id", 2)
+                .u32("tokenizer.ggml.unknown_token_id", 3)
+                .bool("tokenizer.ggml.add_bos_token", true)
+                .bool("tokenizer.ggml.add_space_prefix", false),
+        };
+        match self.template {
+            Some(template) => writer.string("tokenizer.chat_template", template),
+            None => writer,
+        }
+    }
+}
+
+/// Every byte as GPT-2 writes it, one merge, and the marks of a chat.
+fn byte_level() -> Vocabulary {
+    let plain = |byte: &u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
+    let other = (0..256u32).filter(|byte| !plain(byte));
+    let mut characters: Vec<(u32, u32)> = (0..256).filter(plain).map(|byte| (byte, byte)).collect();
+    characters.extend(other.zip(256..));
+    characters.sort_unstable();
+    let mut tokens: Vec<(String, i32)> = characters
+        .into_iter()
+        .map(|(_, shown)| (char::from_u32(shown).unwrap().to_string(), NORMAL))
+        .collect();
+    tokens.push(("ra".into(), NORMAL));
+    tokens.extend(["<|im_start|>", "<|im_end|>"].map(|mark| (mark.to_owned(), CONTROL)));
+    Vocabulary {
+        model: "gpt2",
+        end: tokens.len() as u32 - 1,
+        tokens,
+        template: Some(
+            "{% for message in messages %}<|im_start|>{{ message['role'] }}\n\
+             {{ message['content'] }}<|im_end|>\n{% endfor %}\
+             {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+        ),
+    }
+}
+
+/// Every byte as SentencePiece falls back on it, the letters, and no chat.
+fn sentencepiece() -> Vocabulary {
+    let marks = [
+        ("<pad>", CONTROL),
+        ("<eos>", CONTROL),
+        ("<bos>", CONTROL),
+        ("<unk>", UNKNOWN),
+    ];
+    let mut tokens: Vec<(String, i32)> = marks
+        .into_iter()
+        .map(|(mark, kind)| (mark.to_owned(), kind))
+        .collect();
+    tokens.extend((0..256).map(|byte| (format!("<0x{byte:02X}>"), BYTE)));
+    tokens.extend(
+        ('a'..='z')
+            .chain(['▁'])
+            .map(|letter| (letter.to_string(), NORMAL)),
+    );
+    Vocabulary {
+        model: "llama",
+        tokens,
+        end: 1,
+        template: None,
+    }
+}
+
+/// Numbers between -0.25 and 0.25 that follow from the name, around 1 for normalisations: the
+/// same as in `fixtures.py`.
+fn weights(name: &str, count: usize) -> Vec<f32> {
+    let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325u64, |seed, byte| {
+        (seed ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    });
+    let centre = f32::from(u8::from(name.ends_with("norm.weight")));
+    (1..=count as u64)
+        .map(|i| {
+            let x = seed.wrapping_add(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            let x = x ^ (x >> 31);
+            (x >> 40) as f32 / (1u32 << 25) as f32 - 0.25 + centre
+        })
+        .collect()
+}
+
+/// Blocks of 32 numbers of 8 bits, all with the scale 2⁻⁹.
+fn q8_0(values: &[f32]) -> Vec<u8> {
+    let half_of_scale = 0x1800u16.to_le_bytes();
+    let block = |block: &[f32]| {
+        let numbers = block
+            .iter()
+            .map(|x| ((x * 512.0).round() as i8).cast_unsigned());
+        half_of_scale
+            .into_iter()
+            .chain(numbers)
+            .collect::<Vec<u8>>()
+    };
+    values.chunks_exact(32).flat_map(block).collect()
+}

@@ -1,23 +1,28 @@
 //! What the commands need: settings, models and collections, opened once.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::ValueEnum;
 use corbie_core::{
-    ChatModel, Embedder, EmbedderInfo, Error, ErrorKind, Parser, Retriever, TokenCounter,
+    ChatModel, Embedder, EmbedderInfo, EmbedderTokens, Error, ErrorKind, Parser, Retriever,
 };
 use corbie_loaders::{IsolatedParser, SplitOptions, TokenSplitter, WorkerCommand};
 use corbie_models::hub::{DEFAULT_CHAT, Hub, HubOptions, LocalModel, suggest};
 use corbie_models::{ModelName, Models};
-use corbie_vectorstores::{Collections, Index, IndexParts, SearchMode};
+use corbie_vectorstores::SearchMode;
+use corbie_vectorstores::index::{Collections, Index, IndexParts, OpenStore};
 
 use crate::args::{Global, OutputForm};
 use crate::config::{Origin, Settings};
 use crate::output::Output;
 use crate::progress::FetchProgress;
+
+/// How long to wait for another process that holds a collection.
+const COLLECTION_WAIT: Duration = Duration::from_secs(10);
 
 /// The program's parts.
 pub struct App {
@@ -37,7 +42,7 @@ impl App {
         Ok(Self {
             output: Output::new(form, global.quiet),
             models: Models::new(Hub::new(options), variable),
-            collections: Collections::new(PathBuf::from(settings.get("data_dir"))),
+            collections: Collections::new(Path::new(settings.get("data_dir")).join("collections")),
             settings,
         })
     }
@@ -67,16 +72,10 @@ impl App {
         Ok(self.models.embedder(name, &|event| progress.report(event)).await?)
     }
 
-    /// The splitter of new collections, in the tokens of `embedder`.
+    /// A splitter in the tokens of `embedder`, of chunks as long as set.
     pub fn splitter(&self, embedder: &Arc<dyn Embedder>) -> Result<TokenSplitter> {
-        let max_tokens = self
-            .settings
-            .parsed("chunk_tokens", |value| value.parse().ok().filter(|n| *n > 0))?;
-        let options = SplitOptions {
-            max_tokens,
-            ..SplitOptions::default()
-        };
-        Ok(TokenSplitter::new(Arc::new(EmbedderTokens(embedder.clone())), options))
+        let length = |value: &str| value.parse().ok().filter(|tokens| *tokens > 0);
+        Ok(splitter(embedder, self.settings.parsed("chunk_tokens", length)?))
     }
 
     /// The parser of all formats; risky ones run in child processes.
@@ -101,45 +100,41 @@ impl App {
         Arc::new(index.retriever(mode))
     }
 
-    /// A collection that is there.
-    ///
-    /// Without `--embedder` it is opened with the model it was made with.
+    /// A collection that is there, with the embedding model it was made with unless `--embedder`
+    /// names another.
     pub async fn open(&self, name: &str) -> Result<Index> {
-        let made_with = self.collections.show(name)?;
-        self.open_with(name, Some(&made_with.embedder)).await
+        let made_with = self.collections.info(name)?.embedder;
+        self.open_with(name, made_with).await
     }
 
     /// A collection, made when it is not there.
     pub async fn open_or_create(&self, name: &str) -> Result<Index> {
-        match self.collections.find(name)? {
-            Some(made_with) => self.open_with(name, Some(&made_with.embedder)).await,
-            None => self.open_with(name, None).await,
-        }
-    }
-
-    async fn open_with(&self, name: &str, made_with: Option<&EmbedderInfo>) -> Result<Index> {
-        let parts = self.parts(made_with).await?;
-        Ok(self.collections.open(name, parts).await?)
-    }
-
-    async fn parts(&self, made_with: Option<&EmbedderInfo>) -> Result<IndexParts> {
-        let chosen = matches!(self.settings.origin("embedder"), Origin::Flag);
-        let embedder = match made_with {
-            Some(made_with) if !chosen => self.embedder(Some(&made_with.model)).await?,
-            _ => self.embedder(None).await?,
+        let made_with = match self.collections.info(name) {
+            Ok(info) => info.embedder,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound) => None,
+            Err(error) => return Err(error.into()),
         };
-        Ok(IndexParts {
-            parser: self.parser()?,
-            splitter: Arc::new(self.splitter(&embedder)?),
-            embedder,
-        })
+        self.open_with(name, made_with).await
     }
 
-    /// Embeds a collection's stored texts again, with the embedding model in force.
-    pub async fn rebuild(&self, name: &str) -> Result<usize> {
-        self.collections.show(name)?;
-        let parts = self.parts(None).await?;
-        Ok(self.collections.rebuild(name, parts).await?)
+    async fn open_with(&self, name: &str, made_with: Option<EmbedderInfo>) -> Result<Index> {
+        let chosen = matches!(self.settings.origin("embedder"), Origin::Flag);
+        let model = made_with.map(|made_with| made_with.model).filter(|_| !chosen);
+        let parts = self.parts(model.as_deref()).await?;
+        let (collections, name) = (self.collections.clone(), name.to_owned());
+        let open = move || Index::open(&collections, &name, parts);
+        Ok(tokio::task::spawn_blocking(open).await??)
+    }
+
+    /// What an index is made of, with the embedding model called `embedder` or the one in force.
+    pub async fn parts(&self, embedder: Option<&str>) -> Result<IndexParts> {
+        let embedder = self.embedder(embedder).await?;
+        let splitter = Arc::new(self.splitter(&embedder)?);
+        Ok(IndexParts {
+            open_store: open_store(),
+            wait: COLLECTION_WAIT,
+            ..IndexParts::new(Some(embedder), self.parser()?, splitter)
+        })
     }
 
     /// Says, once on this machine, which larger chat models suit it.
@@ -168,21 +163,22 @@ impl App {
     }
 }
 
-/// An embedder's tokens, for a splitter.
-struct EmbedderTokens(Arc<dyn Embedder>);
+/// A splitter in the tokens of `embedder`, of chunks of at most `max_tokens`.
+pub fn splitter(embedder: &Arc<dyn Embedder>, max_tokens: usize) -> TokenSplitter {
+    let counter = Arc::new(EmbedderTokens(embedder.clone()));
+    TokenSplitter::new(counter, SplitOptions::from(max_tokens))
+}
 
-impl TokenCounter for EmbedderTokens {
-    fn count(&self, text: &str) -> usize {
-        self.0.tokens().count(text)
-    }
+/// Where the vectors of collections live.
+#[cfg(feature = "edge")]
+fn open_store() -> OpenStore {
+    corbie_vectorstores::edge_stores()
+}
 
-    fn limit(&self) -> usize {
-        self.0.tokens().limit()
-    }
-
-    fn coverage(&self, text: &str) -> f32 {
-        self.0.tokens().coverage(text)
-    }
+/// Without the embedded engine vectors live in memory and are made again for each run.
+#[cfg(not(feature = "edge"))]
+fn open_store() -> OpenStore {
+    corbie_vectorstores::index::memory_stores()
 }
 
 /// The machine's memory in bytes, where the system says.

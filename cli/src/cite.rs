@@ -1,13 +1,13 @@
 //! The list of sources under an answer.
 
 use corbie_agents::Citation;
-use corbie_vectorstores::Index;
+use corbie_vectorstores::index::Index;
 
 use crate::app::App;
 use crate::args::OutputForm;
 
 /// What stands under an answer: each passage with file, page, lines and score.
-pub async fn sources(app: &App, index: &Index, citations: &[Citation]) -> String {
+pub fn sources(app: &App, index: &Index, citations: &[Citation]) -> String {
     if citations.is_empty() {
         return String::new();
     }
@@ -20,7 +20,7 @@ pub async fn sources(app: &App, index: &Index, citations: &[Citation]) -> String
         if let Some(page) = citation.page {
             place.push_str(&format!(", page {page}"));
         }
-        if let Some((first, last)) = lines(index, citation).await {
+        if let Some((first, last)) = lines(index, citation) {
             place.push_str(&format!(", lines {first}–{last}"));
         }
         let heading = citation.heading.last().map(|h| format!(" · {h}")).unwrap_or_default();
@@ -35,8 +35,8 @@ pub async fn sources(app: &App, index: &Index, citations: &[Citation]) -> String
 }
 
 /// The first and last line of a passage in its document's text, from 1.
-async fn lines(index: &Index, citation: &Citation) -> Option<(usize, usize)> {
-    let text = index.document_text(&citation.source).await.ok()??;
+fn lines(index: &Index, citation: &Citation) -> Option<(usize, usize)> {
+    let text = index.document(&citation.source).ok()??.text;
     let before = text.get(..citation.start)?;
     let passage = text.get(citation.start..citation.end)?;
     let first = before.matches('\n').count() + 1;

@@ -2,6 +2,7 @@
 
 mod app;
 mod args;
+mod cite;
 mod commands;
 mod config;
 mod output;

@@ -1,5 +1,7 @@
 //! Embedding: texts become vectors.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{BoxFuture, Result, TokenCounter};
@@ -48,4 +50,22 @@ pub trait Embedder: Send + Sync {
         texts: &'a [String],
         kind: EmbedKind,
     ) -> BoxFuture<'a, Result<Vec<Embedding>>>;
+}
+
+/// The tokens of a shared embedder, as a counter of its own: what a splitter takes.
+#[derive(Clone)]
+pub struct EmbedderTokens(pub Arc<dyn Embedder>);
+
+impl TokenCounter for EmbedderTokens {
+    fn count(&self, text: &str) -> usize {
+        self.0.tokens().count(text)
+    }
+
+    fn limit(&self) -> usize {
+        self.0.tokens().limit()
+    }
+
+    fn coverage(&self, text: &str) -> f32 {
+        self.0.tokens().coverage(text)
+    }
 }

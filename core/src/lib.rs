@@ -51,7 +51,7 @@ pub use chat::{
     ResponseFormat, Role, Sampling, ToolChoice, Usage,
 };
 pub use document::{Chunk, Document, Heading, Hit, Metadata, Page, Scores, Span};
-pub use embed::{EmbedKind, Embedder, EmbedderInfo, Embedding};
+pub use embed::{EmbedKind, Embedder, EmbedderInfo, EmbedderTokens, Embedding};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, Range};
 pub use journal::{Journal, JournalEntry};

@@ -33,7 +33,7 @@ pub async fn run(app: &App, args: AskArgs) -> Result<ExitCode> {
             AnswerEvent::Done(answer) if app.output.is_json() => app.output.json(&answer)?,
             AnswerEvent::Done(answer) => {
                 app.output.line("")?;
-                app.output.text(&sources(app, &index, &answer.citations).await)?;
+                app.output.text(&sources(app, &index, &answer.citations))?;
             }
         }
     }

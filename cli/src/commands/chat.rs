@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use corbie_agents::{Answer, AnswerEvent, Answerer, Conversation};
-use corbie_vectorstores::Index;
+use corbie_vectorstores::index::Index;
 use futures::StreamExt;
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
@@ -64,7 +64,7 @@ async fn end(app: &App, index: Option<&Index>, answer: &Answer) -> Result<()> {
     }
     app.output.line("")?;
     if let Some(index) = index {
-        app.output.line(&sources(app, index, &answer.citations).await)?;
+        app.output.line(&sources(app, index, &answer.citations))?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use corbie_vectorstores::CollectionInfo;
+use corbie_vectorstores::index::{CollectionInfo, Index};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -13,26 +13,28 @@ use crate::output::bytes;
 pub async fn run(app: &App, command: CollectionsCommand) -> Result<ExitCode> {
     match command {
         CollectionsCommand::List => {
-            for info in app.collections.list()? {
+            for name in app.collections.names()? {
+                let info = app.collections.info(&name)?;
                 match app.output.is_json() {
                     true => app.output.json(&row(&info))?,
                     false => app.output.line(&format!(
                         "{:<32} {:>6} files {:>8} chunks {:>8}  {}",
                         info.name,
-                        info.files,
+                        info.documents,
                         info.chunks,
                         bytes(info.bytes),
-                        info.model
+                        model(&info)
                     ))?,
                 }
             }
         }
         CollectionsCommand::Show { name } => {
-            let info = app.collections.show(&name)?;
+            let mut row = row(&app.collections.info(&name)?);
+            row["digest"] = json!(app.collections.digest(&name)?);
             match app.output.is_json() {
-                true => app.output.json(&row(&info))?,
+                true => app.output.json(&row)?,
                 false => {
-                    if let Value::Object(row) = row(&info) {
+                    if let Value::Object(row) = row {
                         for (key, value) in row.iter().filter(|(key, _)| *key != "v") {
                             let value = value.as_str().map_or(value.to_string(), str::to_owned);
                             app.output.line(&format!("{key:<12} {value}"))?;
@@ -54,7 +56,10 @@ pub async fn run(app: &App, command: CollectionsCommand) -> Result<ExitCode> {
 
 pub async fn index(app: &App, command: IndexCommand) -> Result<ExitCode> {
     let IndexCommand::Rebuild { collection } = command;
-    let chunks = app.rebuild(&collection).await?;
+    app.collections.info(&collection)?;
+    let parts = app.parts(None).await?;
+    let (_, report) = Index::rebuild(&app.collections, &collection, parts, &()).await?;
+    let chunks = report.chunks;
     match app.output.is_json() {
         true => app.output.json(&json!({ "v": 1, "collection": collection, "chunks": chunks }))?,
         false => app.output.line(&format!("{collection}: {chunks} chunks embedded again"))?,
@@ -62,15 +67,19 @@ pub async fn index(app: &App, command: IndexCommand) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn model(info: &CollectionInfo) -> &str {
+    info.embedder.as_ref().map_or("", |embedder| &embedder.model)
+}
+
 fn row(info: &CollectionInfo) -> Value {
     json!({
         "v": 1,
         "name": info.name,
-        "files": info.files,
+        "files": info.documents,
         "chunks": info.chunks,
         "bytes": info.bytes,
-        "model": info.model,
-        "dimension": info.dimension,
-        "digest": info.digest,
+        "model": model(info),
+        "dimension": info.embedder.as_ref().map(|embedder| embedder.dimension),
+        "owner": info.owner.as_ref().map(|owner| owner.pid),
     })
 }

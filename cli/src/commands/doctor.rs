@@ -104,7 +104,7 @@ fn model(app: &App, what: &'static str, name: &str) -> Finding {
 }
 
 fn collections(app: &App) -> Finding {
-    match app.collections.list() {
+    match app.collections.names() {
         Ok(collections) => Finding {
             what: "collections",
             ok: true,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use corbie_core::{Error, ErrorKind, Splitter};
 use corbie_vectorstores::SearchMode;
-use corbie_vectorstores::eval::{Dataset, EvalOptions, evaluate};
+use corbie_vectorstores::eval::{EvalOptions, evaluate};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -18,7 +18,6 @@ pub async fn retrieval(app: &App, args: EvalRetrievalArgs) -> Result<ExitCode> {
         Some(split) => split,
         None => only_split(&args.folder)?,
     };
-    let dataset = Dataset::read(&args.folder, &split)?;
     let mode = app.search_mode(args.mode)?;
     let embedder = match mode {
         SearchMode::Keyword if !args.chunked => None,
@@ -35,7 +34,7 @@ pub async fn retrieval(app: &App, args: EvalRetrievalArgs) -> Result<ExitCode> {
         splitter,
         ..EvalOptions::default()
     };
-    let scores = evaluate(&dataset, &options).await?;
+    let scores = evaluate(&args.folder, &split, &options).await?;
     let Value::Object(scores) = serde_json::to_value(scores)? else {
         return Ok(ExitCode::FAILURE);
     };

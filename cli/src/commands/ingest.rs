@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use corbie_core::{Error, ErrorKind, ids};
-use corbie_loaders::{FolderOptions, Sources};
-use corbie_vectorstores::{Index, IngestEvent, IngestReport};
+use corbie_loaders::{FolderOptions, FolderSource};
+use corbie_vectorstores::index::{Index, IngestEvent, IngestReport};
 use serde_json::json;
 
 use crate::app::App;
@@ -14,9 +14,12 @@ use crate::args::{IngestArgs, Place};
 use crate::progress::bar;
 
 pub async fn run(app: &App, args: IngestArgs) -> Result<ExitCode> {
-    let sources = Sources::new(&args.paths, &FolderOptions::default())?;
+    let roots = args.paths.iter().map(|path| root(path)).collect::<Result<Vec<_>>>()?;
     let index = app.open_or_create(&args.collection).await?;
-    let report = sync(app, &index, &sources).await?;
+    let mut report = IngestReport::default();
+    for root in &roots {
+        add(&mut report, sync(app, &index, root).await?);
+    }
     if app.output.is_json() {
         let mut value = json!({ "v": 1, "collection": args.collection });
         if let (Some(value), serde_json::Value::Object(report)) =
@@ -39,9 +42,9 @@ pub async fn place(app: &App, place: &Place) -> Result<Index> {
     let Some(docs) = &place.docs else {
         return app.open(place.collection.as_deref().unwrap_or_default()).await;
     };
-    let sources = Sources::new(std::slice::from_ref(docs), &FolderOptions::default())?;
-    let index = app.open_or_create(&docs_collection(docs)?).await?;
-    let report = sync(app, &index, &sources).await?;
+    let root = root(docs)?;
+    let index = app.open_or_create(&docs_collection(&root)).await?;
+    let report = sync(app, &index, &root).await?;
     if report.files == 0 {
         return Err(Error::new(
             ErrorKind::BadInput,
@@ -69,12 +72,22 @@ pub async fn place(app: &App, place: &Place) -> Result<Index> {
     Ok(index)
 }
 
-/// The collection that belongs to a folder: the folder's name, and a digest of its whole path.
-fn docs_collection(docs: &Path) -> Result<String> {
-    let whole: PathBuf = docs
+/// The whole path of a folder or file that is there.
+fn root(path: &Path) -> Result<PathBuf> {
+    let subject = format!("`{}`", path.display());
+    let root = path
         .canonicalize()
-        .map_err(|e| Error::io(docs.display().to_string(), e))?;
-    let name: String = whole
+        .map_err(|e| Error::io(&subject, e).hint("check the path and its permissions"))?;
+    if root.to_str().is_none() {
+        let error = Error::new(ErrorKind::BadInput, subject, "its whole path is not UTF-8");
+        return Err(error.hint("rename it").into());
+    }
+    Ok(root)
+}
+
+/// The collection that belongs to a folder: the folder's name, and a digest of its whole path.
+fn docs_collection(root: &Path) -> String {
+    let name: String = root
         .file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default()
@@ -82,11 +95,24 @@ fn docs_collection(docs: &Path) -> Result<String> {
         .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
         .take(32)
         .collect();
-    let digest = ids::text_hash(&whole.to_string_lossy());
-    Ok(format!("docs-{name}-{}", &digest[..8]))
+    let digest = ids::text_hash(&root.to_string_lossy());
+    format!("docs-{name}-{}", &digest[..8])
 }
 
-async fn sync(app: &App, index: &Index, sources: &Sources) -> Result<IngestReport> {
+/// Adds what one root gave to what all gave.
+fn add(sum: &mut IngestReport, part: IngestReport) {
+    sum.files += part.files;
+    sum.added += part.added;
+    sum.updated += part.updated;
+    sum.skipped += part.skipped;
+    sum.deleted += part.deleted;
+    sum.restored += part.restored;
+    sum.chunks += part.chunks;
+    sum.failed.extend(part.failed);
+}
+
+async fn sync(app: &App, index: &Index, root: &Path) -> Result<IngestReport> {
+    let source = FolderSource::new(root, FolderOptions::default());
     let template = "reading {pos}/{len} [{bar:30}] {msg:.50} {elapsed}";
     let bar = bar(app.output.quiet, 0, template);
     let told = bar.clone();
@@ -98,7 +124,7 @@ async fn sync(app: &App, index: &Index, sources: &Sources) -> Result<IngestRepor
         }
         _ => {}
     };
-    let report = index.sync(sources, &progress).await;
+    let report = index.sync(&source, &root.to_string_lossy(), &progress).await;
     bar.finish_and_clear();
     Ok(report?)
 }

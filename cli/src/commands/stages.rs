@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{argument, standard_input};
-use crate::app::{App, local_only};
+use crate::app::{App, local_only, splitter};
 use crate::args::{EmbedArgs, GenerateArgs, SplitArgs, TemplateArgs, TokenizeArgs};
 
 /// How many lines are embedded together.
@@ -39,10 +39,10 @@ pub async fn parse(app: &App, file: &Path) -> Result<ExitCode> {
 pub async fn split(app: &App, args: SplitArgs) -> Result<ExitCode> {
     let document = document(app, &args.file).await?;
     let embedder = app.embedder(None).await?;
-    let mut splitter = app.splitter(&embedder)?;
-    if let Some(max_tokens) = args.max_tokens {
-        splitter = splitter.with_max_tokens(max_tokens as usize);
-    }
+    let splitter = match args.max_tokens {
+        Some(max_tokens) => splitter(&embedder, max_tokens as usize),
+        None => app.splitter(&embedder)?,
+    };
     let spans = splitter.split(&document)?;
     if app.output.is_json() {
         let chunks: Vec<Value> = spans

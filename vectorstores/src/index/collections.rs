@@ -87,6 +87,21 @@ impl Collections {
         })
     }
 
+    /// SHA-256 of all chunk ids of `name` in ascending order: two collections of one name with the
+    /// same digest hold the same chunks.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) when there is no such collection.
+    pub fn digest(&self, name: &str) -> Result<String> {
+        let folder = self.existing(name)?;
+        let rows = Ledger::read_only(&folder.join("ledger.sqlite"))?.rows()?;
+        let mut ids: Vec<_> = rows.into_values().flat_map(|row| row.chunks).collect();
+        ids.sort_unstable();
+        let bytes: Vec<u8> = ids.iter().flat_map(|id| *id.as_bytes()).collect();
+        Ok(corbie_core::ids::bytes_hash(&bytes))
+    }
+
     /// Removes `name` with everything in it.
     ///
     /// # Errors

@@ -66,6 +66,25 @@ pub struct IndexParts {
     pub wait: Duration,
 }
 
+impl IndexParts {
+    /// These parts, with default keyword weights and vectors in memory; a collection that another
+    /// process holds is waited for one second.
+    pub fn new(
+        embedder: Option<Arc<dyn Embedder>>,
+        parser: Arc<dyn Parser>,
+        splitter: Arc<dyn Splitter>,
+    ) -> Self {
+        Self {
+            embedder,
+            parser,
+            splitter,
+            bm25: Bm25::default(),
+            open_store: memory_stores(),
+            wait: Duration::from_secs(1),
+        }
+    }
+}
+
 /// The [`OpenStore`] of collections whose vectors live in memory: they are embedded again each
 /// time the collection is opened and synchronised.
 pub fn memory_stores() -> OpenStore {

@@ -43,8 +43,9 @@ impl Matrix {
     ///
     /// # Panics
     ///
-    /// When `values` has another length.
+    /// When `values` has another length or the shape is empty.
     pub fn from_f32(rows: usize, columns: usize, values: &[f32]) -> Self {
+        assert!(rows > 0 && columns > 0, "a matrix of {rows} by {columns}");
         assert_eq!(
             Some(values.len()),
             rows.checked_mul(columns),

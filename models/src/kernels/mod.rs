@@ -4,6 +4,10 @@
 //! Batch invariance is law here: a row of output is computed by the same operations in the same
 //! order whatever the other rows are, however many there are, and on however many threads.
 //!
+//! Work is divided among the threads of rayon's pool. A caller that is not one of them sleeps until
+//! the pool has done its part, which costs tens of microseconds a call: run whole models on the
+//! pool (`rayon::ThreadPool::install`), not single products.
+//!
 //! All buffers are row-major; `[m, k]` in a comment means `m` rows of `k` numbers.
 
 mod attention;

@@ -81,11 +81,14 @@ fn attend<L: Lanes, const ROWS: usize>(lanes: L, strip: Strip<'_>) {
             let (keys, _) = tiles.tile(kv_head, tile);
             scores(lanes, queries, keys, tile * TILE - base, &mut weights);
         }
+        let sight = from / TILE * TILE - base..to.next_multiple_of(TILE) - base;
         let mut factors = [1.0f32; ROWS];
         for row in 0..ROWS {
-            let weights = &mut weights[row];
-            let first = seen[row].start.clamp(base, base + SPAN) - base;
-            let last = seen[row].end.clamp(base, base + SPAN) - base;
+            // What lies out of sight of the whole strip has the weight zero and is not read.
+            let weights = &mut weights[row][sight.clone()];
+            let clamp = |position: usize| position.clamp(from, to) - (base + sight.start);
+            let first = clamp(seen[row].start);
+            let last = clamp(seen[row].end);
             if first >= last {
                 weights.fill(0.0);
                 continue;
@@ -166,7 +169,7 @@ fn scores<L: Lanes, const ROWS: usize>(
 
 /// Scales and caps scores.
 #[inline(always)]
-fn bend<L: Lanes>(lanes: L, scale: f32, softcap: Option<f32>, scores: &mut [f32; SPAN]) {
+fn bend<L: Lanes>(lanes: L, scale: f32, softcap: Option<f32>, scores: &mut [f32]) {
     for scores in scores.chunks_exact_mut(L::LANES) {
         // SAFETY: the chunk has a vector's numbers.
         unsafe {
@@ -183,7 +186,7 @@ fn bend<L: Lanes>(lanes: L, scale: f32, softcap: Option<f32>, scores: &mut [f32;
 /// Turns a span's scores into weights, relative to the greatest score so far, and adds them to
 /// the sum. Gives back what the weights so far are to be multiplied by.
 #[inline(always)]
-fn weigh<L: Lanes>(lanes: L, scores: &mut [f32; SPAN], greatest: &mut f32, sum: &mut f32) -> f32 {
+fn weigh<L: Lanes>(lanes: L, scores: &mut [f32], greatest: &mut f32, sum: &mut f32) -> f32 {
     let mut top = lanes.splat(f32::NEG_INFINITY);
     for scores in scores.chunks_exact(L::LANES) {
         // SAFETY: the chunk has a vector's numbers.

@@ -66,7 +66,22 @@ fn shapes() -> Vec<AttentionShape> {
         shape(3, 1, 20, Some(65), Some(3.0)),
         shape(1, 1, 7, None, Some(50.0)),
         shape(12, 1, 16, None, None),
+        random_shape(12),
+        random_shape(13),
     ]
+}
+
+fn random_shape(seed: u64) -> AttentionShape {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let kv_heads = rng.random_range(1..4);
+    AttentionShape {
+        heads: kv_heads * rng.random_range(1..5),
+        kv_heads,
+        head_dim: rng.random_range(1..100),
+        scale: rng.random_range(0.05..0.2),
+        window: Some(rng.random_range(1..200)),
+        softcap: None,
+    }
 }
 
 fn assert_close(found: &[f32], expected: &[f64], what: &str) {

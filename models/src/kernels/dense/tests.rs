@@ -34,13 +34,16 @@ fn forms(rows: usize, columns: usize) -> Vec<(Dense, Vec<f32>)> {
 
 #[test]
 fn products_and_rows_are_those_of_the_numbers() {
-    for (rows, columns, m) in [
-        (1, 1, 1),
-        (32, 7, 12),
-        (33, 384, 13),
-        (100, 65, 50),
-        (5, 3, 2),
-    ] {
+    let mut rng = StdRng::seed_from_u64(11);
+    let random_shapes = std::iter::repeat_with(|| {
+        (
+            rng.random_range(1..100),
+            rng.random_range(1..400),
+            rng.random_range(1..40),
+        )
+    });
+    let shapes = [(1, 1, 1), (32, 7, 12), (33, 384, 13)].into_iter();
+    for (rows, columns, m) in shapes.chain(random_shapes.take(12)) {
         for (matrix, values) in forms(rows, columns) {
             let mut row = vec![0.0; columns];
             for (index, expected) in values.chunks(columns).enumerate() {

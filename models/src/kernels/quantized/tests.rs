@@ -87,29 +87,37 @@ fn rounded(x: &[f32]) -> Vec<f32> {
         .collect()
 }
 
+fn check_products(format: &Format, rows: usize, columns: usize, m: usize) {
+    let (data, expanded) = weights(format.dtype, rows, columns);
+    let matrix = Quantized::new(format.dtype, rows, columns, &data);
+    let x = random(m * columns, 7);
+    let exact = rounded(&x);
+    for tier in Tier::all() {
+        let mut out = vec![f32::NAN; m * rows];
+        matrix.multiply(tier, &x, &mut out);
+        for (i, out) in out.iter().enumerate() {
+            let x = &exact[i / rows * columns..][..columns];
+            let w = &expanded[i % rows * columns..][..columns];
+            let terms = || x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w));
+            let (sum, size) = (terms().sum::<f64>(), terms().map(f64::abs).sum::<f64>());
+            assert!(
+                (f64::from(*out) - sum).abs() <= 3e-6 * size + 1e-30,
+                "{:?} on {tier:?}, {rows} by {columns}, {m} rows, at {i}: {out}, not {sum}",
+                format.dtype,
+            );
+        }
+    }
+}
+
 #[test]
 fn products_are_those_of_rounded_activations() {
+    let mut rng = StdRng::seed_from_u64(10);
     for format in &FORMATS {
-        for (rows, columns, m) in [(1, 256, 1), (16, 256, 3), (50, 768, 13), (130, 512, 70)] {
-            let (data, expanded) = weights(format.dtype, rows, columns);
-            let matrix = Quantized::new(format.dtype, rows, columns, &data);
-            let x = random(m * columns, 7);
-            let exact = rounded(&x);
-            for tier in Tier::all() {
-                let mut out = vec![f32::NAN; m * rows];
-                matrix.multiply(tier, &x, &mut out);
-                for (i, out) in out.iter().enumerate() {
-                    let x = &exact[i / rows * columns..][..columns];
-                    let w = &expanded[i % rows * columns..][..columns];
-                    let terms = || x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w));
-                    let (sum, size) = (terms().sum::<f64>(), terms().map(f64::abs).sum::<f64>());
-                    assert!(
-                        (f64::from(*out) - sum).abs() <= 3e-6 * size + 1e-30,
-                        "{:?} on {tier:?}, {rows} by {columns}, {m} rows, at {i}: {out}, not {sum}",
-                        format.dtype,
-                    );
-                }
-            }
+        check_products(format, 130, 512, 70);
+        for _ in 0..8 {
+            let columns = format.superblock * rng.random_range(1..=768 / format.superblock);
+            let (rows, m) = (rng.random_range(1..60), rng.random_range(1..20));
+            check_products(format, rows, columns, m);
         }
     }
 }

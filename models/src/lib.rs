@@ -17,6 +17,9 @@ pub mod provider;
 #[cfg(feature = "hub")]
 pub mod hub;
 
+#[cfg(feature = "openai")]
+pub mod openai;
+
 pub use name::{HubName, ModelName, WheelName, WheelPart};
 
 #[cfg(all(test, any(feature = "hub", feature = "openai")))]

@@ -28,6 +28,7 @@ impl Request {
     }
 
     /// The content as JSON.
+    #[cfg(feature = "openai")]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }

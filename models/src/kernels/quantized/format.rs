@@ -174,9 +174,20 @@ fn q2_k(bytes: &[u8], to: &mut Superblock) {
 
 /// The low two bits of 256 codes: column `128h + 32s + l` is at bit `2s` of byte `32h + l`.
 fn two_bits(packed: &[u8], codes: &mut [u8; 256]) {
-    for (column, code) in codes.iter_mut().enumerate() {
-        let (h, s, l) = (column / 128, column / 32 % 4, column % 32);
-        *code = packed[32 * h + l] >> (2 * s) & 3;
+    for (part, codes) in codes.chunks_exact_mut(32).enumerate() {
+        let packed = &packed[part / 4 * 32..][..32];
+        for (code, byte) in codes.iter_mut().zip(packed) {
+            *code = byte >> (2 * (part % 4)) & 3;
+        }
+    }
+}
+
+/// Sets bit `to` of 256 codes: that of column `32s + l` is bit `s` of byte `l`.
+fn one_bit(packed: &[u8], to: usize, codes: &mut [u8; 256]) {
+    for (part, codes) in codes.chunks_exact_mut(32).enumerate() {
+        for (code, byte) in codes.iter_mut().zip(packed) {
+            *code |= (byte >> part & 1) << to;
+        }
     }
 }
 
@@ -189,9 +200,7 @@ fn q3_k(bytes: &[u8], to: &mut Superblock) {
         to.scales[block] = (low | high << 4) as i8 - 32;
     }
     two_bits(&bytes[32..96], &mut to.codes);
-    for (column, code) in to.codes.iter_mut().enumerate() {
-        *code |= (mask[column % 32] >> (column / 32) & 1) << 2;
-    }
+    one_bit(mask, 2, &mut to.codes);
 }
 
 /// The scales and minimums of `Q4_K` and `Q5_K`: eight of six bits each in twelve bytes.
@@ -224,13 +233,10 @@ fn q5_k(bytes: &[u8], to: &mut Superblock) {
     to.scale = half(bytes, 0);
     to.minimum = half(bytes, 2) ^ NEGATE;
     six_bit_scales(&bytes[4..16], to);
-    let fifth = &bytes[16..48];
     for (packed, codes) in bytes[48..176].chunks(32).zip(to.codes.chunks_mut(64)) {
         nibbles(packed, codes);
     }
-    for (column, code) in to.codes.iter_mut().enumerate() {
-        *code |= (fifth[column % 32] >> (column / 32) & 1) << 4;
-    }
+    one_bit(&bytes[16..48], 4, &mut to.codes);
 }
 
 fn q6_k(bytes: &[u8], to: &mut Superblock) {
@@ -239,10 +245,12 @@ fn q6_k(bytes: &[u8], to: &mut Superblock) {
         *scale = *byte as i8;
     }
     let (low, high) = (&bytes[..128], &bytes[128..192]);
-    for (column, code) in to.codes.iter_mut().enumerate() {
-        let (h, s, l) = (column / 128, column / 32 % 4, column % 32);
-        let low = low[64 * h + 32 * (s % 2) + l] >> (4 * (s / 2)) & 15;
-        let high = high[32 * h + l] >> (2 * s) & 3;
-        *code = low | high << 4;
+    for (part, codes) in to.codes.chunks_exact_mut(32).enumerate() {
+        let (h, s) = (part / 4, part % 4);
+        let low = &low[64 * h + 32 * (s % 2)..][..32];
+        let high = &high[32 * h..][..32];
+        for ((code, low), high) in codes.iter_mut().zip(low).zip(high) {
+            *code = (low >> (4 * (s / 2)) & 15) | (high >> (2 * s) & 3) << 4;
+        }
     }
 }

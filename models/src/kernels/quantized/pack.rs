@@ -148,16 +148,21 @@ fn put_codes(format: &Format, row: usize, from: &Superblock, to: &mut [u8]) {
         .chunks_exact(format.block)
         .zip(to.chunks_exact_mut(block_bytes))
     {
-        for (column, code) in codes.iter().enumerate() {
-            let (byte, shift, bit) = place(format, row, column);
+        for (group, codes) in codes.as_chunks::<4>().0.iter().enumerate() {
+            let (byte, shift, bit) = place(format, row, 4 * group);
+            let to_four = &mut to[byte..byte + 4];
             if format.bits == 8 {
-                to[byte] = *code;
+                to_four.copy_from_slice(codes);
                 continue;
             }
-            to[byte] |= (code & 15) << shift;
+            for (to, code) in to_four.iter_mut().zip(codes) {
+                *to |= (code & 15) << shift;
+            }
             for plane in 0..format.bits - 4 {
                 let bit = plane * TILE * format.block + bit;
-                to[TILE * format.block / 2 + bit / 8] |= (code >> (4 + plane) & 1) << (bit % 8);
+                let bits = codes.iter().rev();
+                let bits = bits.fold(0, |bits, code| bits << 1 | code >> (4 + plane) & 1);
+                to[TILE * format.block / 2 + bit / 8] |= bits << (bit % 8);
             }
         }
     }

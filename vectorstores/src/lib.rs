@@ -21,6 +21,8 @@ pub mod eval;
 mod rank;
 mod retriever;
 
+#[cfg(feature = "edge")]
+pub use edge::{EdgeOptions, EdgeStore, edge_stores};
 pub use memory::MemoryStore;
 pub use rank::fuse;
 pub use retriever::{SearchMode, StoreRetriever};

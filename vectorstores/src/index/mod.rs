@@ -27,7 +27,7 @@ mod report;
 mod sync;
 mod write;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,8 +96,6 @@ pub fn memory_stores() -> OpenStore {
 /// Searches may run beside a [`sync`](Index::sync); two syncs take turns.
 pub struct Index {
     collection: String,
-    folder: PathBuf,
-    making: Making,
     parts: IndexParts,
     store: Arc<dyn VectorStore>,
     ledger: Ledger,
@@ -132,27 +130,25 @@ impl Index {
                 making
             }
         };
-        Self::assemble(name, folder, lock, ledger, making, parts)
+        Self::assemble(name, &folder, lock, ledger, &making, parts)
     }
 
     fn assemble(
         name: &str,
-        folder: PathBuf,
+        folder: &Path,
         lock: Arc<Lock>,
         ledger: Ledger,
-        making: Making,
+        making: &Making,
         parts: IndexParts,
     ) -> Result<Self> {
-        rebuild::remove_other_generations(&folder, making.generation)?;
-        let store = open_generation(&folder, &making, &parts)?;
+        rebuild::remove_other_generations(folder, making.generation)?;
+        let store = open_generation(folder, making, &parts)?;
         Ok(Self {
             collection: name.to_owned(),
             store: Arc::new(OwnedStore {
                 store,
                 _lock: Arc::clone(&lock),
             }),
-            folder,
-            making,
             parts,
             ledger,
             writer: tokio::sync::Mutex::default(),

@@ -68,7 +68,7 @@ impl Index {
         }
         drop(store);
         ledger.switch(&making, &rows)?;
-        let index = Self::assemble(name, folder, lock, ledger, making, parts)?;
+        let index = Self::assemble(name, &folder, lock, ledger, &making, parts)?;
         Ok((index, report))
     }
 }

@@ -1,0 +1,89 @@
+//! Points in the engine's terms, and back.
+
+use std::collections::HashMap;
+
+use corbie_core::{Chunk, Error, ErrorKind, Point, Result, SparseVector};
+use qdrant_edge::external::serde_json;
+use qdrant_edge::{
+    Payload, PointId, PointStructPersisted, VectorInternal, VectorPersisted, VectorStructInternal,
+    VectorStructPersisted,
+};
+use uuid::Uuid;
+
+/// The names of the two vectors of a point.
+pub(super) const DENSE: &str = "dense";
+pub(super) const SPARSE: &str = "sparse";
+
+/// A point as the engine keeps it: the chunk is the payload.
+pub(super) fn to_engine(point: Point) -> Result<PointStructPersisted> {
+    let id = point.chunk.id;
+    let payload = serde_json::to_value(&point.chunk).map_err(|error| {
+        Error::new(ErrorKind::Internal, format!("chunk {id}"), &error).caused_by(error)
+    })?;
+    let payload = match payload {
+        serde_json::Value::Object(map) => Payload(map),
+        _ => Payload::default(),
+    };
+    let mut vectors = HashMap::new();
+    if let Some(dense) = point.dense {
+        vectors.insert(DENSE.into(), VectorPersisted::Dense(dense));
+    }
+    if let Some(sparse) = point.sparse.filter(|sparse| !sparse.is_empty()) {
+        vectors.insert(SPARSE.into(), VectorPersisted::Sparse(engine_sparse(&sparse)));
+    }
+    Ok(PointStructPersisted {
+        id: PointId::Uuid(id),
+        vector: VectorStructPersisted::Named(vectors),
+        payload: Some(payload),
+    })
+}
+
+/// A sparse vector, already checked, as the engine wants it.
+pub(super) fn engine_sparse(vector: &SparseVector) -> qdrant_edge::SparseVector {
+    qdrant_edge::SparseVector {
+        indices: vector.indices.clone(),
+        values: vector.values.clone(),
+    }
+}
+
+/// The chunk in a payload.
+pub(super) fn chunk(payload: Option<Payload>) -> Result<Chunk> {
+    let map = payload.map(|payload| payload.0).unwrap_or_default();
+    serde_json::from_value(serde_json::Value::Object(map)).map_err(|error| {
+        Error::new(
+            ErrorKind::Malformed,
+            "a point of the vector store",
+            format!("it holds no chunk: {error}"),
+        )
+        .hint("remove the collection and ingest again")
+        .caused_by(error)
+    })
+}
+
+/// A point's vectors.
+pub(super) fn vectors(
+    vector: Option<VectorStructInternal>,
+) -> (Option<Vec<f32>>, Option<SparseVector>) {
+    let Some(VectorStructInternal::Named(mut named)) = vector else {
+        return (None, None);
+    };
+    let dense = match named.remove(DENSE) {
+        Some(VectorInternal::Dense(dense)) => Some(dense),
+        _ => None,
+    };
+    let sparse = match named.remove(SPARSE) {
+        Some(VectorInternal::Sparse(sparse)) => Some(SparseVector::from_pairs(
+            sparse.indices.into_iter().zip(sparse.values),
+        )),
+        _ => None,
+    };
+    (dense, sparse)
+}
+
+/// The id of one of our points: they are all UUIDs.
+pub(super) fn uuid(id: PointId) -> Uuid {
+    match id {
+        PointId::Uuid(id) => id,
+        PointId::NumId(number) => Uuid::from_u128(u128::from(number)),
+    }
+}

@@ -1,0 +1,386 @@
+//! The engine behind blocking calls.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use corbie_core::{
+    Chunk, Error, ErrorKind, Filter, Hit, Point, Query, Result, Scores, ScrollPage, SearchRequest,
+    Selection, SparseVector,
+};
+use qdrant_edge::{
+    CountRequest, CreateIndex, Distance, EdgeConfig, EdgeShard, EdgeSparseVectorParams,
+    EdgeVectorParams, FieldIndexOperations, Filter as EngineFilter, IdfCorpusParams, IdfParams,
+    JsonPath, Modifier, NamedQuery, OperationResult, PayloadFieldSchema, PayloadSchemaType,
+    PointId, PointInsertOperations, PointOperations, QueryEnum, QueryRequest, RetrieveRequest,
+    ScoringQuery, ScrollRequest, SearchParams, UpdateOperation, VectorInternal,
+    WithPayloadInterface, WithVector,
+};
+use serde_json::to_value;
+use uuid::Uuid;
+
+use super::convert::{DENSE, SPARSE, chunk, engine_sparse, to_engine, uuid, vectors};
+use super::{engine, filter};
+use crate::rank::{Ranked, check_dense, check_sparse, fuse, fusion_depth, keep_best};
+
+/// How many points are looked at together when all are.
+const PAGE: usize = 4096;
+
+/// The fields whose values are looked up without reading every point.
+const INDEXED: [&str; 2] = ["document", "source"];
+
+pub(super) struct Shard {
+    shard: EdgeShard,
+    folder: PathBuf,
+    dimension: Option<usize>,
+}
+
+impl Shard {
+    pub(super) fn open(folder: &Path, dimension: Option<usize>) -> Result<Self> {
+        let config = config(dimension);
+        // The configuration is the first thing a new shard writes before it can hold points.
+        let exists = folder.join("edge_config.json").is_file();
+        let shard = match exists {
+            true => EdgeShard::load(folder, None),
+            false => EdgeShard::new(folder, config),
+        };
+        let shard = Self {
+            shard: shard.map_err(|error| engine(folder, &error))?,
+            folder: folder.to_owned(),
+            dimension,
+        };
+        shard.check_dimension()?;
+        if !exists {
+            shard.index_fields()?;
+        }
+        Ok(shard)
+    }
+
+    fn check_dimension(&self) -> Result<()> {
+        let kept = self.shard.config().vectors.get(DENSE).map(|v| v.size);
+        if kept == self.dimension {
+            return Ok(());
+        }
+        let call = |dimension: Option<usize>| match dimension {
+            Some(dimension) => format!("dense vectors of {dimension} dimensions"),
+            None => "no dense vectors".to_owned(),
+        };
+        Err(Error::new(
+            ErrorKind::Mismatch,
+            format!("vector store {}", self.folder.display()),
+            format!("it keeps {}, not {}", call(kept), call(self.dimension)),
+        )
+        .hint("open it with the embedding model it was made with"))
+    }
+
+    fn index_fields(&self) -> Result<()> {
+        for field in INDEXED {
+            let field_name: JsonPath = field.parse().map_err(|()| {
+                Error::new(ErrorKind::Internal, field, "the engine takes no such field")
+            })?;
+            let index = CreateIndex {
+                field_name,
+                field_schema: Some(PayloadFieldSchema::FieldType(PayloadSchemaType::Keyword)),
+            };
+            self.write(UpdateOperation::FieldIndexOperation(
+                FieldIndexOperations::CreateIndex(index),
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn check<T>(&self, result: OperationResult<T>) -> Result<T> {
+        result.map_err(|error| engine(&self.folder, &error))
+    }
+
+    /// A change is acknowledged when it is on disk.
+    fn write(&self, operation: UpdateOperation) -> Result<()> {
+        self.check(self.shard.update(operation))?;
+        self.check(self.shard.flush())
+    }
+
+    pub(super) fn optimize(&self) -> Result<()> {
+        self.check(self.shard.optimize()).map(|_| ())
+    }
+
+    pub(super) fn upsert(&self, points: Vec<Point>) -> Result<()> {
+        if points.is_empty() {
+            return Ok(());
+        }
+        let last_of_each: BTreeMap<Uuid, Point> =
+            points.into_iter().map(|point| (point.chunk.id, point)).collect();
+        let points = last_of_each.into_values().map(to_engine);
+        let points = PointInsertOperations::PointsList(points.collect::<Result<_>>()?);
+        self.write(UpdateOperation::PointOperation(
+            PointOperations::UpsertPoints(points),
+        ))
+    }
+
+    pub(super) fn delete(&self, selection: Selection) -> Result<()> {
+        let ids = match selection {
+            Selection::Ids(ids) => ids,
+            Selection::Filter(filter) => self.ids(Some(&filter))?,
+        };
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let ids = ids.into_iter().map(PointId::Uuid).collect();
+        self.write(UpdateOperation::PointOperation(
+            PointOperations::DeletePoints { ids },
+        ))
+    }
+
+    pub(super) fn count(&self, filter: Option<&Filter>) -> Result<usize> {
+        let request = CountRequest {
+            filter: self.resolve(filter)?,
+            exact: true,
+        };
+        self.check(self.shard.count(request))
+    }
+
+    pub(super) fn ids(&self, filter: Option<&Filter>) -> Result<Vec<Uuid>> {
+        let filter = self.resolve(filter)?;
+        let mut ids = Vec::new();
+        self.each_page(filter, false, |record| {
+            ids.push(uuid(record.id));
+            Ok(())
+        })?;
+        Ok(ids)
+    }
+
+    pub(super) fn scroll(
+        &self,
+        filter: Option<&Filter>,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<ScrollPage> {
+        if limit == 0 {
+            return Ok(ScrollPage::default());
+        }
+        let request = ScrollRequest {
+            offset: after.map(PointId::Uuid),
+            // One more for `after` itself, from which the engine starts, and one to see whether
+            // there are more.
+            limit: Some(limit.saturating_add(2)),
+            filter: self.resolve(filter)?,
+            with_payload: Some(WithPayloadInterface::Bool(true)),
+            with_vector: WithVector::Bool(true),
+            order_by: None,
+        };
+        let (records, _) = self.check(self.shard.scroll(request))?;
+        let mut points = Vec::new();
+        for record in records {
+            if Some(uuid(record.id)) == after {
+                continue;
+            }
+            let (dense, sparse) = vectors(record.vector);
+            points.push(Point {
+                chunk: chunk(record.payload)?,
+                dense,
+                sparse,
+            });
+        }
+        let more = points.len() > limit;
+        points.truncate(limit);
+        let last = points.last().map(|point| point.chunk.id);
+        Ok(ScrollPage {
+            points,
+            next: last.filter(|_| more),
+        })
+    }
+
+    pub(super) fn search(&self, request: &SearchRequest) -> Result<Vec<Hit>> {
+        let (dense, sparse) = match &request.query {
+            Query::Dense(dense) => (Some(dense), None),
+            Query::Sparse(sparse) => (None, Some(sparse)),
+            Query::Fused { dense, sparse, .. } => (Some(dense), Some(sparse)),
+        };
+        if let Some(dense) = dense {
+            check_dense("the query", dense, self.dimension)?;
+        }
+        if let Some(sparse) = sparse {
+            check_sparse("the query", sparse)?;
+        }
+        if request.limit == 0 {
+            return Ok(Vec::new());
+        }
+        let filter = self.resolve(request.filter.as_ref())?;
+        let limit = request.limit;
+        let mut scores: HashMap<Uuid, Scores> = HashMap::new();
+        let best = match &request.query {
+            Query::Dense(query) => {
+                let ranked = self.by_meaning(query, filter, limit)?;
+                note(&mut scores, &ranked, |scores| &mut scores.dense);
+                ranked
+            }
+            Query::Sparse(query) => {
+                let ranked = self.by_words(query, filter, limit)?;
+                note(&mut scores, &ranked, |scores| &mut scores.sparse);
+                ranked
+            }
+            Query::Fused {
+                dense,
+                sparse,
+                dense_weight,
+            } => {
+                let depth = fusion_depth(limit);
+                let meaning = self.by_meaning(dense, filter.clone(), depth)?;
+                let words = self.by_words(sparse, filter, depth)?;
+                let mut best = fuse(&[(*dense_weight, &meaning), (1.0, &words)]);
+                best.truncate(limit);
+                // What one mode found, the other is asked about too.
+                let only = filter::only(best.iter().map(|(id, _)| *id));
+                let meaning = self.by_meaning(dense, Some(only.clone()), best.len())?;
+                let words = self.by_words(sparse, Some(only), best.len())?;
+                note(&mut scores, &meaning, |scores| &mut scores.dense);
+                note(&mut scores, &words, |scores| &mut scores.sparse);
+                best
+            }
+        };
+        self.hits(best, &scores)
+    }
+
+    fn by_meaning(
+        &self,
+        query: &[f32],
+        filter: Option<EngineFilter>,
+        limit: usize,
+    ) -> Result<Vec<Ranked>> {
+        let query = NamedQuery::new(VectorInternal::Dense(query.to_vec()), DENSE);
+        self.rank(QueryEnum::Nearest(query), filter, None, limit)
+    }
+
+    fn by_words(
+        &self,
+        query: &SparseVector,
+        filter: Option<EngineFilter>,
+        limit: usize,
+    ) -> Result<Vec<Ranked>> {
+        if query.is_empty() {
+            return Ok(Vec::new());
+        }
+        let query = NamedQuery::new(VectorInternal::Sparse(engine_sparse(query)), SPARSE);
+        // The engine's own statistics count deleted points until it tidies up; over a corpus,
+        // even that of all points, it counts the living.
+        let params = SearchParams {
+            idf: Some(IdfParams::Corpus(IdfCorpusParams {
+                corpus: EngineFilter::default(),
+            })),
+            ..SearchParams::default()
+        };
+        self.rank(QueryEnum::Nearest(query), filter, Some(params), limit)
+    }
+
+    fn rank(
+        &self,
+        query: QueryEnum,
+        filter: Option<EngineFilter>,
+        params: Option<SearchParams>,
+        limit: usize,
+    ) -> Result<Vec<Ranked>> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let request = QueryRequest {
+            query: Some(ScoringQuery::Vector(query)),
+            filter,
+            params,
+            ..QueryRequest::new(limit)
+        };
+        let found = self.check(self.shard.query(request))?;
+        let ranked: Vec<Ranked> = found.iter().map(|p| (uuid(p.id), p.score)).collect();
+        Ok(keep_best(ranked, limit))
+    }
+
+    fn hits(&self, best: Vec<Ranked>, scores: &HashMap<Uuid, Scores>) -> Result<Vec<Hit>> {
+        let ids = best.iter().map(|(id, _)| PointId::Uuid(*id)).collect();
+        let request = RetrieveRequest {
+            with_payload: Some(WithPayloadInterface::Bool(true)),
+            ..RetrieveRequest::new(ids)
+        };
+        let mut chunks: HashMap<Uuid, Chunk> = HashMap::new();
+        for record in self.check(self.shard.retrieve(request))? {
+            chunks.insert(uuid(record.id), chunk(record.payload)?);
+        }
+        // A point that was deleted since it was found is no hit.
+        let hit = |(id, score)| {
+            Some(Hit {
+                chunk: chunks.remove(&id)?,
+                score,
+                scores: scores.get(&id).copied().unwrap_or_default(),
+            })
+        };
+        Ok(best.into_iter().filter_map(hit).collect())
+    }
+
+    /// The filter in the engine's terms. What they cannot say exactly becomes the list of points
+    /// that match.
+    fn resolve(&self, filter: Option<&Filter>) -> Result<Option<EngineFilter>> {
+        let Some(filter) = filter else {
+            return Ok(None);
+        };
+        if let Some(translated) = filter::translate(filter) {
+            return Ok(Some(translated));
+        }
+        let mut ids = Vec::new();
+        self.each_page(None, true, |record| {
+            let id = uuid(record.id);
+            let payload = to_value(record.payload).map_err(|error| {
+                Error::new(ErrorKind::Malformed, format!("point {id}"), error)
+            })?;
+            if filter.matches(&payload) {
+                ids.push(id);
+            }
+            Ok(())
+        })?;
+        Ok(Some(filter::only(ids)))
+    }
+
+    fn each_page(
+        &self,
+        filter: Option<EngineFilter>,
+        with_payload: bool,
+        mut each: impl FnMut(qdrant_edge::Record) -> Result<()>,
+    ) -> Result<()> {
+        let mut offset = None;
+        loop {
+            let request = ScrollRequest {
+                offset,
+                limit: Some(PAGE),
+                filter: filter.clone(),
+                with_payload: Some(WithPayloadInterface::Bool(with_payload)),
+                with_vector: WithVector::Bool(false),
+                order_by: None,
+            };
+            let (records, next) = self.check(self.shard.scroll(request))?;
+            records.into_iter().try_for_each(&mut each)?;
+            offset = next;
+            if offset.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn note(
+    scores: &mut HashMap<Uuid, Scores>,
+    ranked: &[Ranked],
+    part: impl Fn(&mut Scores) -> &mut Option<f32>,
+) {
+    for (id, score) in ranked {
+        *part(scores.entry(*id).or_default()) = Some(*score);
+    }
+}
+
+fn config(dimension: Option<usize>) -> EdgeConfig {
+    let sparse = EdgeSparseVectorParams {
+        modifier: Some(Modifier::Idf),
+        ..EdgeSparseVectorParams::default()
+    };
+    let config = EdgeConfig::builder().sparse_vector(SPARSE, sparse);
+    match dimension {
+        Some(size) => config
+            .vector(DENSE, EdgeVectorParams::builder(size, Distance::Cosine).build())
+            .build(),
+        None => config.build(),
+    }
+}

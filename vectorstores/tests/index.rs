@@ -1,0 +1,289 @@
+//! The index follows its files, loses nothing, and writes nothing twice.
+#![allow(clippy::unwrap_used)]
+
+mod kit;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use corbie_core::{ErrorKind, RetrieveRequest, Retriever, Selection, ids};
+use corbie_vectorstores::SearchMode;
+use corbie_vectorstores::index::{Collections, Index, IngestReport};
+use futures::executor::block_on;
+use kit::{CountingEmbedder, Fault, Files, LineSplitter, lasting_stores, parts, points};
+use tempfile::TempDir;
+
+const ROOT: &str = "/the/birds";
+
+fn collections(dir: &TempDir) -> Collections {
+    Collections::new(dir.path())
+}
+
+fn sync(index: &Index, files: &Files) -> IngestReport {
+    block_on(index.sync(files, ROOT, &())).unwrap()
+}
+
+fn found(index: &Index, question: &str) -> Vec<String> {
+    let retriever = index.retriever(SearchMode::Keyword);
+    let hits = block_on(retriever.retrieve(RetrieveRequest::new(question))).unwrap();
+    hits.into_iter().map(|hit| hit.chunk.text).collect()
+}
+
+#[test]
+fn files_are_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedder = CountingEmbedder::new("m", 16);
+    let parts = parts(embedder.clone(), lasting_stores(Fault::never()));
+    let index = Index::open(&collections(&dir), "birds", parts).unwrap();
+    let files = Files::new([
+        ("a.md", "ravens cache\nravens cache\ncrows count"),
+        ("b/c.md", "渡鸦会藏食物\n乌鸦会数数"),
+        ("empty.md", ""),
+    ]);
+    let report = sync(&index, &files);
+    assert_eq!((report.files, report.added, report.chunks), (3, 3, 5));
+    assert_eq!(embedder.taken(), 4, "a repeated text is embedded once");
+    assert_eq!(found(&index, "谁会藏食物？")[0], "渡鸦会藏食物");
+
+    let report = sync(&index, &files);
+    assert_eq!((report.skipped, report.chunks), (3, 0));
+    assert_eq!(embedder.taken(), 0, "nothing is embedded again");
+
+    files.write("a.md", "ravens cache\ncrows count\nmagpies steal");
+    files.remove("b/c.md");
+    files.touch("empty.md");
+    let report = sync(&index, &files);
+    assert_eq!((report.updated, report.deleted, report.skipped), (1, 1, 1));
+    assert_eq!(embedder.taken(), 1, "only the new line is embedded");
+    assert!(found(&index, "渡鸦").is_empty(), "what vanished is not found");
+    assert_eq!(found(&index, "who steals?")[..1], ["magpies steal"]);
+    let document = index.document("a.md").unwrap().unwrap();
+    for point in block_on(points(index.store().as_ref())) {
+        let chunk = point.chunk;
+        assert_eq!(document.text[chunk.start..chunk.end], chunk.text);
+    }
+    assert_eq!(index.document("b/c.md").unwrap(), None);
+}
+
+#[test]
+fn what_was_lost_behind_its_back_is_restored() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedder = CountingEmbedder::new("m", 16);
+    let parts = parts(embedder.clone(), lasting_stores(Fault::never()));
+    let index = Index::open(&collections(&dir), "birds", parts).unwrap();
+    let files = Files::new([("a.md", "one\ntwo"), ("b.md", "three")]);
+    sync(&index, &files);
+    let before = block_on(points(index.store().as_ref()));
+    let lost = ids::chunk(&ids::document("birds", "a.md"), "two", 0);
+    block_on(index.store().delete(Selection::Ids(vec![lost]))).unwrap();
+    embedder.taken();
+    let report = sync(&index, &files);
+    assert_eq!((report.restored, report.skipped, report.chunks), (1, 1, 1));
+    assert_eq!(embedder.taken(), 1, "only what was lost");
+    assert_eq!(block_on(points(index.store().as_ref())), before);
+}
+
+#[test]
+fn roots_leave_one_another_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let parts = parts(
+        CountingEmbedder::new("m", 16),
+        lasting_stores(Fault::never()),
+    );
+    let index = Index::open(&collections(&dir), "birds", parts).unwrap();
+    let here = dir.path().display().to_string();
+    let one = Files::new([("one.md", "one"), ("same.md", "first")]);
+    let two = Files::new([("two.md", "two"), ("same.md", "second")]);
+    block_on(index.sync(&one, &here, &())).unwrap();
+    let report = block_on(index.sync(&two, "/elsewhere", &())).unwrap();
+    assert_eq!((report.added, report.deleted), (1, 0));
+    assert_eq!(report.failed[0].source, "same.md", "a name is taken once");
+    assert_eq!(index.documents().unwrap(), 3);
+    one.remove("one.md");
+    let report = block_on(index.sync(&one, &here, &())).unwrap();
+    assert_eq!((report.deleted, index.documents().unwrap()), (1, 2));
+}
+
+#[test]
+fn bad_files_are_listed_and_keep_nobody_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let parts = parts(
+        CountingEmbedder::new("m", 16),
+        lasting_stores(Fault::never()),
+    );
+    let index = Index::open(&collections(&dir), "birds", parts).unwrap();
+    let files = Files::new([
+        ("a.md", "good"),
+        ("b.md", "BAD"),
+        ("c.md", "UNEMBEDDABLE"),
+        ("d.md", "also good"),
+    ]);
+    let report = sync(&index, &files);
+    assert_eq!((report.files, report.added), (4, 2));
+    let failed: Vec<&str> = report.failed.iter().map(|f| f.source.as_str()).collect();
+    assert_eq!(failed, ["b.md", "c.md"]);
+    assert_eq!(report.failed[0].reason, "it is bad");
+    files.write("a.md", "BAD now");
+    let report = sync(&index, &files);
+    assert_eq!(report.failed.len(), 3);
+    assert_eq!(found(&index, "good").len(), 2, "the last good version stays");
+}
+
+#[test]
+fn another_splitter_cuts_everything_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedder = CountingEmbedder::new("m", 16);
+    let mut parts = parts(embedder, lasting_stores(Fault::never()));
+    let files = Files::new([("a.md", "one\ntwo")]);
+    let index = Index::open(&collections(&dir), "birds", parts.clone()).unwrap();
+    sync(&index, &files);
+    drop(index);
+    parts.splitter = Arc::new(LineSplitter("lines, version 2"));
+    let index = Index::open(&collections(&dir), "birds", parts).unwrap();
+    assert_eq!(sync(&index, &files).updated, 1);
+    assert_eq!(sync(&index, &files).skipped, 1);
+}
+
+/// SQLite's way: fail the Nth write, for every N, and look at what is left.
+#[test]
+fn an_interruption_at_any_write_changes_nothing_in_the_end() {
+    let before = || Files::new([("a.md", "one\ntwo"), ("b.md", "three\n四"), ("c.md", "five")]);
+    let change = |files: &Files| {
+        files.write("a.md", "two\none and a half");
+        files.remove("b.md");
+        files.write("d.md", "six");
+    };
+    let undisturbed = {
+        let dir = tempfile::tempdir().unwrap();
+        let parts = parts(CountingEmbedder::new("m", 16), lasting_stores(Fault::never()));
+        let index = Index::open(&collections(&dir), "birds", parts).unwrap();
+        let files = before();
+        sync(&index, &files);
+        change(&files);
+        sync(&index, &files);
+        block_on(points(index.store().as_ref()))
+    };
+    for after in [0, 1] {
+        for failing in 0.. {
+            let dir = tempfile::tempdir().unwrap();
+            let fault = Fault::never();
+            let stores = lasting_stores(Arc::clone(&fault));
+            let embedder = CountingEmbedder::new("m", 16);
+            let parts = parts(embedder, stores);
+            let open = || Index::open(&collections(&dir), "birds", parts.clone()).unwrap();
+            fault.fail_at.store(failing, Ordering::SeqCst);
+            fault.after.store(after, Ordering::SeqCst);
+            let files = before();
+            let first = block_on(open().sync(&files, ROOT, &()));
+            change(&files);
+            let second = block_on(open().sync(&files, ROOT, &()));
+            let third = block_on(open().sync(&files, ROOT, &()));
+            third.unwrap();
+            let index = open();
+            let left = block_on(points(index.store().as_ref()));
+            assert_eq!(left, undisturbed, "write {failing}, after {after}");
+            assert_eq!(sync(&index, &files).skipped, 3, "and nothing is left to do");
+            if first.is_ok() && second.is_ok() {
+                assert!(failing > 3, "every write was tried");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn an_absent_embedder_stops_the_ingest_and_the_next_one_resumes() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedder = CountingEmbedder::new("m", 16);
+    let parts = parts(embedder.clone(), lasting_stores(Fault::never()));
+    let index = Index::open(&collections(&dir), "birds", parts).unwrap();
+    let lines: Vec<String> = (0..300).map(|n| format!("line {n}")).collect();
+    let files = Files::new([("a.md", &lines.join("\n")), ("b.md", "last")]);
+    embedder.fail_at.store(1, Ordering::SeqCst);
+    let error = block_on(index.sync(&files, ROOT, &())).unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Unavailable);
+    let before = embedder.taken();
+    assert!(before > 0);
+    let report = sync(&index, &files);
+    assert_eq!(report.added, 2);
+    assert_eq!(before + embedder.taken(), 301, "nothing is embedded twice");
+}
+
+#[test]
+fn another_embedder_is_refused_until_the_collection_is_rebuilt() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = lasting_stores(Fault::never());
+    let old = parts(CountingEmbedder::new("old", 16), stores.clone());
+    let new = parts(CountingEmbedder::new("new", 32), stores);
+    let files = Files::new([("a.md", "ravens cache"), ("b.md", "渡鸦")]);
+    let index = Index::open(&collections(&dir), "birds", old.clone()).unwrap();
+    sync(&index, &files);
+    drop(index);
+    let error = Index::open(&collections(&dir), "birds", new.clone()).map(|_| ());
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Mismatch);
+    let text = error.to_string();
+    for part in [
+        "`old`",
+        "`new`",
+        "corbie index rebuild --collection birds --embedder new",
+    ] {
+        assert!(text.contains(part), "{text} names {part}");
+    }
+    drop(Index::open(&collections(&dir), "birds", old).unwrap());
+
+    let collections = collections(&dir);
+    let rebuild = Index::rebuild(&collections, "birds", new.clone(), &());
+    let (index, report) = block_on(rebuild).unwrap();
+    assert_eq!((report.files, report.updated, report.chunks), (2, 2, 2));
+    let all = block_on(points(index.store().as_ref()));
+    assert!(all.iter().all(|p| p.dense.as_ref().unwrap().len() == 32));
+    assert_eq!(sync(&index, &files).skipped, 2, "no file has to be read");
+    drop(index);
+    Index::open(&collections, "birds", new).unwrap();
+}
+
+#[test]
+fn one_owner_holds_a_collection_while_anybody_can_reach_its_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let parts = parts(
+        CountingEmbedder::new("m", 16),
+        lasting_stores(Fault::never()),
+    );
+    let open = || Index::open(&collections(&dir), "birds", parts.clone()).map(|_| ());
+    let index = Index::open(&collections(&dir), "birds", parts.clone()).unwrap();
+    assert_eq!(open().unwrap_err().kind(), &ErrorKind::Busy);
+    let retriever = index.retriever(SearchMode::Hybrid);
+    drop(index);
+    assert_eq!(open().unwrap_err().kind(), &ErrorKind::Busy);
+    let busy = collections(&dir).remove("birds").unwrap_err();
+    assert_eq!(busy.kind(), &ErrorKind::Busy);
+    drop(retriever);
+    open().unwrap();
+}
+
+#[test]
+fn collections_are_listed_shown_and_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let collections = collections(&dir);
+    assert_eq!(collections.names().unwrap(), Vec::<String>::new());
+    let parts = parts(
+        CountingEmbedder::new("m", 16),
+        lasting_stores(Fault::never()),
+    );
+    let index = Index::open(&collections, "手册", parts.clone()).unwrap();
+    sync(&index, &Files::new([("a.md", "one\ntwo")]));
+    let info = collections.info("手册").unwrap();
+    assert_eq!((info.documents, info.chunks), (1, 2));
+    assert_eq!(info.embedder.unwrap().model, "m");
+    assert_eq!(info.owner.unwrap().pid, std::process::id());
+    assert!(info.bytes > 0);
+    drop(index);
+    assert_eq!(collections.names().unwrap(), ["手册"]);
+    collections.remove("手册").unwrap();
+    assert_eq!(collections.names().unwrap(), Vec::<String>::new());
+    let gone = collections.remove("手册").unwrap_err();
+    assert_eq!(gone.kind(), &ErrorKind::NotFound);
+    let error = Index::open(&collections, "../up", parts).map(|_| ());
+    assert_eq!(error.unwrap_err().kind(), &ErrorKind::BadInput);
+}

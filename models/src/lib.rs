@@ -4,3 +4,5 @@
 pub mod gguf;
 #[cfg(feature = "local")]
 pub mod kernels;
+#[cfg(feature = "local")]
+pub mod tokenizer;

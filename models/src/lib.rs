@@ -1,21 +1,28 @@
 //! Models: the local engine, remote models, and the hub that finds and fetches model files.
 
-#[cfg(feature = "local")]
-pub mod decoder;
-#[cfg(feature = "local")]
-pub mod encoder;
-#[cfg(feature = "local")]
-pub mod gguf;
-#[cfg(feature = "local")]
-pub mod kernels;
-#[cfg(feature = "local")]
-pub mod sampling;
-
 mod name;
 pub mod provider;
 
 #[cfg(feature = "hub")]
 pub mod hub;
+
+#[cfg(feature = "local")]
+pub mod gguf;
+
+#[cfg(feature = "local")]
+pub mod template;
+#[cfg(feature = "local")]
+pub mod tokenizer;
+
+#[cfg(feature = "local")]
+pub mod kernels;
+
+#[cfg(feature = "local")]
+pub mod decoder;
+#[cfg(feature = "local")]
+pub mod encoder;
+#[cfg(feature = "local")]
+pub mod sampling;
 
 #[cfg(feature = "openai")]
 pub mod openai;

@@ -23,7 +23,7 @@ impl ChatTemplate {
     ///
     /// As [`ChatTemplate::render`].
     pub fn encode_chat(&self, tokenizer: &Tokenizer, request: &ChatRequest) -> Result<Vec<u32>> {
-        let specials = tokenizer.special_tokens();
+        let specials: Vec<&str> = tokenizer.special_tokens().map(|(text, _)| text).collect();
         let mark = |text: &str| mark(text, &specials).into_owned();
         let messages: Vec<Message> = request
             .messages
@@ -49,9 +49,9 @@ impl ChatTemplate {
 }
 
 /// `text` with a mark inside every special token's text, after its first character.
-fn mark<'a>(text: &'a str, specials: &[String]) -> Cow<'a, str> {
-    let special = |rest: &str| specials.iter().any(|token| rest.starts_with(token.as_str()));
-    let touched = text.contains(MARK) || specials.iter().any(|token| text.contains(token.as_str()));
+fn mark<'a>(text: &'a str, specials: &[&str]) -> Cow<'a, str> {
+    let special = |rest: &str| specials.iter().any(|token| rest.starts_with(token));
+    let touched = text.contains(MARK) || specials.iter().any(|token| text.contains(token));
     if !touched {
         return Cow::Borrowed(text);
     }
@@ -66,7 +66,7 @@ fn mark<'a>(text: &'a str, specials: &[String]) -> Cow<'a, str> {
 }
 
 /// Tokenizes a rendered prompt: at a mark, the special token around it stays text.
-fn encode_marked(tokenizer: &Tokenizer, prompt: &str, specials: &[String]) -> Result<Vec<u32>> {
+fn encode_marked(tokenizer: &Tokenizer, prompt: &str, specials: &[&str]) -> Result<Vec<u32>> {
     let template = EncodeOptions {
         add_special: false,
         parse_special: true,
@@ -86,9 +86,9 @@ fn encode_marked(tokenizer: &Tokenizer, prompt: &str, specials: &[String]) -> Re
         let whole: String = rest[first..].chars().filter(|c| *c != MARK).collect();
         let token = specials
             .iter()
-            .filter(|token| whole.starts_with(token.as_str()))
+            .filter(|token| whole.starts_with(**token))
             .max_by_key(|token| token.len());
-        let token = token.map_or("", String::as_str);
+        let token = token.copied().unwrap_or("");
         ids.extend(tokenizer.encode(token, text)?);
         rest = after(&rest[first..], token.chars().count());
     }

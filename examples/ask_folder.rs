@@ -17,7 +17,10 @@ async fn main() -> Result<()> {
     let answer = Answerer::new(model, retriever).answer(question).await?;
     println!("{}\n", answer.answer);
     for cited in &answer.citations {
-        println!("[{}] {}, bytes {}..{}", cited.n, cited.source, cited.start, cited.end);
+        println!(
+            "[{}] {}, bytes {}..{}",
+            cited.n, cited.source, cited.start, cited.end
+        );
     }
     Ok(())
 }

@@ -32,7 +32,11 @@ pub async fn index_folder(
     );
     let parts = IndexParts {
         open_store: open_store(),
-        ..IndexParts::new(Some(embedder), Arc::new(Parsers::standard()), Arc::new(splitter))
+        ..IndexParts::new(
+            Some(embedder),
+            Arc::new(Parsers::standard()),
+            Arc::new(splitter),
+        )
     };
     let name = format!("folder-{}", &ids::text_hash(&root)[..12]);
     let index = Index::open(&Collections::new(data.as_ref()), &name, parts)?;

@@ -12,7 +12,10 @@ use corbie_models::hub::{Hub, HubOptions, silent};
 /// When the environment does not say where the model cache is.
 pub fn models_from_env() -> Result<Models> {
     let variable = |name: &str| std::env::var(name).ok();
-    Ok(Models::new(Hub::new(HubOptions::from_env(variable)?), variable))
+    Ok(Models::new(
+        Hub::new(HubOptions::from_env(variable)?),
+        variable,
+    ))
 }
 
 /// The chat model called `name` (such as `smollm2`), fetched where it is not here yet.

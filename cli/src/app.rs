@@ -55,27 +55,39 @@ impl App {
     /// The files of a model, fetched if need be.
     pub async fn resolve(&self, name: &str) -> Result<LocalModel> {
         let progress = FetchProgress::new(self.output);
-        Ok(self.hub().resolve(name, &|event| progress.report(event)).await?)
+        Ok(self
+            .hub()
+            .resolve(name, &|event| progress.report(event))
+            .await?)
     }
 
     /// The chat model in force.
     pub async fn chat_model(&self) -> Result<Arc<dyn ChatModel>> {
         let progress = FetchProgress::new(self.output);
         let name = self.settings.get("model");
-        Ok(self.models.chat(name, &|event| progress.report(event)).await?)
+        Ok(self
+            .models
+            .chat(name, &|event| progress.report(event))
+            .await?)
     }
 
     /// The embedding model called `name`, or the one in force.
     pub async fn embedder(&self, name: Option<&str>) -> Result<Arc<dyn Embedder>> {
         let progress = FetchProgress::new(self.output);
         let name = name.unwrap_or_else(|| self.settings.get("embedder"));
-        Ok(self.models.embedder(name, &|event| progress.report(event)).await?)
+        Ok(self
+            .models
+            .embedder(name, &|event| progress.report(event))
+            .await?)
     }
 
     /// A splitter in the tokens of `embedder`, of chunks as long as set.
     pub fn splitter(&self, embedder: &Arc<dyn Embedder>) -> Result<TokenSplitter> {
         let length = |value: &str| value.parse().ok().filter(|tokens| *tokens > 0);
-        Ok(splitter(embedder, self.settings.parsed("chunk_tokens", length)?))
+        Ok(splitter(
+            embedder,
+            self.settings.parsed("chunk_tokens", length)?,
+        ))
     }
 
     /// The parser of all formats; risky ones run in child processes.
@@ -119,7 +131,9 @@ impl App {
 
     async fn open_with(&self, name: &str, made_with: Option<EmbedderInfo>) -> Result<Index> {
         let chosen = matches!(self.settings.origin("embedder"), Origin::Flag);
-        let model = made_with.map(|made_with| made_with.model).filter(|_| !chosen);
+        let model = made_with
+            .map(|made_with| made_with.model)
+            .filter(|_| !chosen);
         let parts = self.parts(model.as_deref()).await?;
         let (collections, name) = (self.collections.clone(), name.to_owned());
         let open = move || Index::open(&collections, &name, parts);
@@ -139,7 +153,8 @@ impl App {
 
     /// Says, once on this machine, which larger chat models suit it.
     pub fn suggest_larger_models(&self) {
-        if self.output.quiet || self.output.is_json() || self.settings.get("model") != DEFAULT_CHAT {
+        if self.output.quiet || self.output.is_json() || self.settings.get("model") != DEFAULT_CHAT
+        {
             return;
         }
         let told = Path::new(self.settings.get("data_dir")).join(".told-larger-models");
@@ -150,7 +165,13 @@ impl App {
             .into_iter()
             .filter(|entry| entry.alias != DEFAULT_CHAT)
             .take(3)
-            .map(|entry| format!("--model {} ({})", entry.alias, crate::output::bytes(entry.bytes)))
+            .map(|entry| {
+                format!(
+                    "--model {} ({})",
+                    entry.alias,
+                    crate::output::bytes(entry.bytes)
+                )
+            })
             .collect();
         if !names.is_empty() {
             self.output.note(&format!(

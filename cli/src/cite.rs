@@ -23,7 +23,11 @@ pub fn sources(app: &App, index: &Index, citations: &[Citation]) -> String {
         if let Some((first, last)) = lines(index, citation) {
             place.push_str(&format!(", lines {first}–{last}"));
         }
-        let heading = citation.heading.last().map(|h| format!(" · {h}")).unwrap_or_default();
+        let heading = citation
+            .heading
+            .last()
+            .map(|h| format!(" · {h}"))
+            .unwrap_or_default();
         let cited = if citation.cited { "" } else { " (not cited)" };
         let (n, score) = (citation.n, citation.score);
         list.push_str(&match app.output.form {

@@ -154,7 +154,9 @@ impl Settings {
     /// Where the value of the setting `name` came from.
     pub fn origin(&self, name: &str) -> &Origin {
         let setting = self.0.iter().find(|setting| setting.name == name);
-        &setting.expect("the name is in the table of settings").origin
+        &setting
+            .expect("the name is in the table of settings")
+            .origin
     }
 
     /// The value of the setting `name`, read by `parse`.
@@ -211,7 +213,9 @@ fn read_file(path: &Path) -> Result<Option<FileValues>> {
     for (name, value) in table {
         if !KEYS.iter().any(|key| key.name == name) {
             let near = nearest(&name, KEYS.iter().map(|key| key.name));
-            let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let hint = near
+                .map(|near| format!("; did you mean `{near}`?"))
+                .unwrap_or_default();
             bail!("{}: there is no setting `{name}`{hint}", path.display());
         }
         let value = match value {

@@ -28,7 +28,10 @@ fn main() -> ExitCode {
     if matches!(cli.command, Command::ParseWorker) {
         return commands::parse_worker();
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };

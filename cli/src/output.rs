@@ -69,7 +69,8 @@ impl Output {
 pub fn printable(text: &str) -> String {
     let harmless = |c: &char| {
         matches!(c, '\n' | '\t')
-            || !(c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+            || !(c.is_control()
+                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
     };
     text.chars().filter(harmless).collect()
 }
@@ -101,7 +102,11 @@ mod tests {
 
     #[test]
     fn bytes_are_written_for_people() {
-        let cases = [(0, "0.0 kB"), (98_362_432, "98 MB"), (1_500_000_000, "1.5 GB")];
+        let cases = [
+            (0, "0.0 kB"),
+            (98_362_432, "98 MB"),
+            (1_500_000_000, "1.5 GB"),
+        ];
         for (count, expected) in cases {
             assert_eq!(bytes(count), expected);
         }

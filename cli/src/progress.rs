@@ -29,10 +29,12 @@ impl FetchProgress {
                 self.output.note(&format!("{place}: {}", error.cause()));
             }
             HubEvent::Waiting { what } => {
-                self.output.note(&format!("another process fetches {what}: waiting for it"));
+                self.output
+                    .note(&format!("another process fetches {what}: waiting for it"));
             }
             HubEvent::Retrying { file, error } => {
-                self.output.note(&format!("{file}: {}; trying again", error.cause()));
+                self.output
+                    .note(&format!("{file}: {}; trying again", error.cause()));
             }
             HubEvent::Progress { file, done, total } => self.advance(file, done, total),
             HubEvent::Fetched { .. } => self.end(),

@@ -55,7 +55,11 @@ impl Place {
     /// What the program prints as JSON.
     fn json(&self, arguments: &[&str], stdin: &str) -> Value {
         let mut command = self.corbie(arguments);
-        let output = command.args(["--output", "json"]).write_stdin(stdin).output().unwrap();
+        let output = command
+            .args(["--output", "json"])
+            .write_stdin(stdin)
+            .output()
+            .unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {errors}");
         serde_json::from_slice(&output.stdout).unwrap()

@@ -21,15 +21,24 @@ fn model(place: &Place, flags: &[&str], variable: Option<&str>) -> (String, Stri
 #[test]
 fn a_flag_beats_a_variable_beats_a_file_beats_the_default() {
     let place = Place::new();
-    assert_eq!(model(&place, &[], None), ("smollm2".into(), "default".into()));
+    assert_eq!(
+        model(&place, &[], None),
+        ("smollm2".into(), "default".into())
+    );
     place.write(".config/corbie/config.toml", "model = \"users\"\n");
     let (value, origin) = model(&place, &[], None);
     assert_eq!(value, "users");
     assert!(origin.ends_with("config.toml"), "{origin}");
     place.write("corbie.toml", "model = \"projects\"\n");
-    assert_eq!(model(&place, &[], None), ("projects".into(), "file corbie.toml".into()));
+    assert_eq!(
+        model(&place, &[], None),
+        ("projects".into(), "file corbie.toml".into())
+    );
     let by_variable = model(&place, &[], Some("variables"));
-    assert_eq!(by_variable, ("variables".into(), "variable CORBIE_MODEL".into()));
+    assert_eq!(
+        by_variable,
+        ("variables".into(), "variable CORBIE_MODEL".into())
+    );
     let by_flag = model(&place, &["--model", "flags"], Some("variables"));
     assert_eq!(by_flag, ("flags".into(), "flag".into()));
 }
@@ -40,5 +49,8 @@ fn an_unknown_setting_is_refused_with_a_suggestion() {
     place.write("corbie.toml", "embeder = \"minilm\"\n");
     let (code, error) = place.failure(&["config", "show"], b"");
     assert_eq!(code, 1, "{error}");
-    assert!(error.contains("embeder") && error.contains("`embedder`"), "{error}");
+    assert!(
+        error.contains("embeder") && error.contains("`embedder`"),
+        "{error}"
+    );
 }

@@ -7,7 +7,10 @@ fn parse_shows_what_the_loader_read() {
     place.write("nests.md", markdown);
     let parsed = place.json(&["parse", "nests.md"], "");
     assert_eq!(parsed["v"], 1);
-    assert_eq!(parsed["text"].as_str().unwrap().trim_end(), markdown.replace("\r\n", "\n").trim_end());
+    assert_eq!(
+        parsed["text"].as_str().unwrap().trim_end(),
+        markdown.replace("\r\n", "\n").trim_end()
+    );
     assert_eq!(parsed["pages"], serde_json::json!([]));
     assert_eq!(parsed["metadata"]["media_type"], "text/markdown");
     let piped = place.json(&["parse", "-"], markdown);
@@ -33,7 +36,10 @@ fn html_is_parsed_in_a_child_process() {
 #[test]
 fn template_renders_a_file() {
     let place = Place::new();
-    place.write("chat.jinja", "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}");
+    place.write(
+        "chat.jinja",
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}",
+    );
     let input = r#"{"messages": [{"role": "user", "content": "乌鸦?"}]}"#;
     let rendered = place.json(&["template", "--file", "chat.jinja"], input);
     assert_eq!(rendered["prompt"], "user: 乌鸦?\n");

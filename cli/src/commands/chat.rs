@@ -29,7 +29,8 @@ pub async fn run(app: &App, args: ChatArgs) -> Result<ExitCode> {
     };
     let mut lines = Lines::new()?;
     if lines.is_interactive() {
-        app.output.note("An empty line or Ctrl-D ends; /new starts afresh.");
+        app.output
+            .note("An empty line or Ctrl-D ends; /new starts afresh.");
     }
     while let Some(line) = lines.next()? {
         match line.trim() {

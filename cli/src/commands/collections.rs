@@ -61,14 +61,20 @@ pub async fn index(app: &App, command: IndexCommand) -> Result<ExitCode> {
     let (_, report) = Index::rebuild(&app.collections, &collection, parts, &()).await?;
     let chunks = report.chunks;
     match app.output.is_json() {
-        true => app.output.json(&json!({ "v": 1, "collection": collection, "chunks": chunks }))?,
-        false => app.output.line(&format!("{collection}: {chunks} chunks embedded again"))?,
+        true => app
+            .output
+            .json(&json!({ "v": 1, "collection": collection, "chunks": chunks }))?,
+        false => app
+            .output
+            .line(&format!("{collection}: {chunks} chunks embedded again"))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn model(info: &CollectionInfo) -> &str {
-    info.embedder.as_ref().map_or("", |embedder| &embedder.model)
+    info.embedder
+        .as_ref()
+        .map_or("", |embedder| &embedder.model)
 }
 
 fn row(info: &CollectionInfo) -> Value {

@@ -14,7 +14,10 @@ pub fn show(app: &App, origin: bool) -> Result<()> {
             }
             row
         };
-        return app.settings.iter().try_for_each(|setting| app.output.json(&row(setting)));
+        return app
+            .settings
+            .iter()
+            .try_for_each(|setting| app.output.json(&row(setting)));
     }
     for setting in app.settings.iter() {
         let mut line = format!("{:<14} {}", setting.name, setting.value);

@@ -30,11 +30,13 @@ pub async fn run(app: &App) -> Result<ExitCode> {
     for finding in &findings {
         if app.output.is_json() {
             let (what, ok, found) = (finding.what, finding.ok, &finding.found);
-            app.output.json(&json!({ "v": 1, "check": what, "ok": ok, "found": found }))?;
+            app.output
+                .json(&json!({ "v": 1, "check": what, "ok": ok, "found": found }))?;
             continue;
         }
         let mark = if finding.ok { "ok  " } else { "FAIL" };
-        app.output.line(&format!("{mark} {:<16} {}", finding.what, finding.found))?;
+        app.output
+            .line(&format!("{mark} {:<16} {}", finding.what, finding.found))?;
     }
     Ok(match findings.iter().all(|finding| finding.ok) {
         true => ExitCode::SUCCESS,
@@ -47,7 +49,10 @@ fn processors() -> Finding {
     Finding {
         what: "processors",
         ok: true,
-        found: format!("{count}, kernels for {}", corbie_models::kernels::tier_name()),
+        found: format!(
+            "{count}, kernels for {}",
+            corbie_models::kernels::tier_name()
+        ),
     }
 }
 
@@ -95,7 +100,9 @@ fn model(app: &App, what: &'static str, name: &str) -> Finding {
         Ok(model) => (true, format!("{name} is at {}", model.path.display())),
         Err(error) if matches!(error.kind(), corbie_core::ErrorKind::Offline) => (
             true,
-            format!("{name} is not here yet: it is fetched when needed, or by `corbie models pull {name}`"),
+            format!(
+                "{name} is not here yet: it is fetched when needed, or by `corbie models pull {name}`"
+            ),
         ),
         Err(_) if crate::app::local_only(name, "").is_err() => (true, format!("{name} is remote")),
         Err(error) => (false, error.to_string()),

@@ -26,7 +26,10 @@ pub async fn retrieval(app: &App, args: EvalRetrievalArgs) -> Result<ExitCode> {
     let splitter = embedder
         .as_ref()
         .filter(|_| args.chunked)
-        .map(|embedder| app.splitter(embedder).map(|s| Arc::new(s) as Arc<dyn Splitter>))
+        .map(|embedder| {
+            app.splitter(embedder)
+                .map(|s| Arc::new(s) as Arc<dyn Splitter>)
+        })
         .transpose()?;
     let options = EvalOptions {
         mode,
@@ -59,8 +62,9 @@ pub async fn retrieval(app: &App, args: EvalRetrievalArgs) -> Result<ExitCode> {
 /// The only split there is, or `test` where there are several.
 fn only_split(folder: &Path) -> Result<String> {
     let qrels = folder.join("qrels");
-    let files = std::fs::read_dir(&qrels)
-        .map_err(|e| Error::io(qrels.display().to_string(), e).hint("name a folder in BEIR's layout"))?;
+    let files = std::fs::read_dir(&qrels).map_err(|e| {
+        Error::io(qrels.display().to_string(), e).hint("name a folder in BEIR's layout")
+    })?;
     let splits: Vec<String> = files
         .filter_map(|file| {
             let name = file.ok()?.file_name().into_string().ok()?;

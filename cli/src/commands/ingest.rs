@@ -14,7 +14,11 @@ use crate::args::{IngestArgs, Place};
 use crate::progress::bar;
 
 pub async fn run(app: &App, args: IngestArgs) -> Result<ExitCode> {
-    let roots = args.paths.iter().map(|path| root(path)).collect::<Result<Vec<_>>>()?;
+    let roots = args
+        .paths
+        .iter()
+        .map(|path| root(path))
+        .collect::<Result<Vec<_>>>()?;
     let index = app.open_or_create(&args.collection).await?;
     let mut report = IngestReport::default();
     for root in &roots {
@@ -31,7 +35,8 @@ pub async fn run(app: &App, args: IngestArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     for failure in &report.failed {
-        app.output.line(&format!("not read: {}: {}", failure.source, failure.reason))?;
+        app.output
+            .line(&format!("not read: {}: {}", failure.source, failure.reason))?;
     }
     app.output.line(&summary(&report))?;
     Ok(ExitCode::SUCCESS)
@@ -40,7 +45,9 @@ pub async fn run(app: &App, args: IngestArgs) -> Result<ExitCode> {
 /// The index to ask: of a folder, brought up to date first, or a collection.
 pub async fn place(app: &App, place: &Place) -> Result<Index> {
     let Some(docs) = &place.docs else {
-        return app.open(place.collection.as_deref().unwrap_or_default()).await;
+        return app
+            .open(place.collection.as_deref().unwrap_or_default())
+            .await;
     };
     let root = root(docs)?;
     let index = app.open_or_create(&docs_collection(&root)).await?;
@@ -55,7 +62,8 @@ pub async fn place(app: &App, place: &Place) -> Result<Index> {
         .into());
     }
     for failure in &report.failed {
-        app.output.note(&format!("not read: {}: {}", failure.source, failure.reason));
+        app.output
+            .note(&format!("not read: {}: {}", failure.source, failure.reason));
     }
     if report.added + report.updated + report.deleted + report.restored > 0 {
         app.output.note(&summary(&report));
@@ -124,7 +132,9 @@ async fn sync(app: &App, index: &Index, root: &Path) -> Result<IngestReport> {
         }
         _ => {}
     };
-    let report = index.sync(&source, &root.to_string_lossy(), &progress).await;
+    let report = index
+        .sync(&source, &root.to_string_lossy(), &progress)
+        .await;
     bar.finish_and_clear();
     Ok(report?)
 }

@@ -35,7 +35,14 @@ fn list(app: &App) -> Result<()> {
         let size = here.map_or(entry.bytes, |model| model.bytes);
         let place = here.map_or(entry.places.first().copied().unwrap_or(""), |m| &m.place);
         let kind = Some(entry.kind.as_str());
-        rows.push(row(entry.alias, kind, size, entry.title, here.is_some(), place));
+        rows.push(row(
+            entry.alias,
+            kind,
+            size,
+            entry.title,
+            here.is_some(),
+            place,
+        ));
     }
     for model in cached.iter().filter(|model| model.alias.is_none()) {
         let kind = model.kind.map(|kind| kind.as_str());
@@ -46,7 +53,8 @@ fn list(app: &App) -> Result<()> {
     }
     let text = |row: &Value, key: &str| row[key].as_str().unwrap_or("").to_owned();
     if app.output.form == OutputForm::Md {
-        app.output.line("| name | kind | size | here | title |\n|---|---|---|---|---|")?;
+        app.output
+            .line("| name | kind | size | here | title |\n|---|---|---|---|---|")?;
     }
     for row in &rows {
         let here = if row["cached"] == true { "here" } else { "" };
@@ -70,7 +78,9 @@ async fn pull(app: &App, name: &str) -> Result<()> {
             "path": model.path,
             "place": model.place.to_string(),
         })),
-        false => app.output.line(&format!("{} is at {}", model.name, model.path.display())),
+        false => app
+            .output
+            .line(&format!("{} is at {}", model.name, model.path.display())),
     }
 }
 
@@ -100,7 +110,9 @@ fn facts(app: &App, name: &str) -> Result<Value> {
     if let (None, Err(error)) = (entry, &local)
         && !matches!(error.kind(), corbie_core::ErrorKind::Offline)
     {
-        return Err(local.err().map_or_else(|| anyhow::anyhow!("no such model"), Into::into));
+        return Err(local
+            .err()
+            .map_or_else(|| anyhow::anyhow!("no such model"), Into::into));
     }
     let mut facts = json!({ "v": 1, "name": name });
     if let Some(entry) = entry {
@@ -130,7 +142,11 @@ fn facts(app: &App, name: &str) -> Result<Value> {
 fn remove(app: &App, name: &str) -> Result<()> {
     let model = app.hub().remove(name)?;
     match app.output.is_json() {
-        true => app.output.json(&json!({ "v": 1, "removed": model.name, "bytes": model.bytes })),
-        false => app.output.line(&format!("removed {} ({})", model.name, bytes(model.bytes))),
+        true => app
+            .output
+            .json(&json!({ "v": 1, "removed": model.name, "bytes": model.bytes })),
+        false => app
+            .output
+            .line(&format!("removed {} ({})", model.name, bytes(model.bytes))),
     }
 }

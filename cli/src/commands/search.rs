@@ -28,13 +28,20 @@ pub async fn run(app: &App, args: SearchArgs) -> Result<ExitCode> {
     }
     for (n, hit) in hits.iter().enumerate() {
         let chunk = &hit.chunk;
-        let page = chunk.page.map(|page| format!(", page {page}")).unwrap_or_default();
+        let page = chunk
+            .page
+            .map(|page| format!(", page {page}"))
+            .unwrap_or_default();
         let (source, score) = (&chunk.source, hit.score);
         app.output.line(&match app.output.form {
             OutputForm::Md => format!("{}. `{source}`{page} — score {score:.3}\n", n + 1),
             _ => format!("[{}] {source}{page} · score {score:.3}", n + 1),
         })?;
-        let quote = if app.output.form == OutputForm::Md { "   > " } else { "    " };
+        let quote = if app.output.form == OutputForm::Md {
+            "   > "
+        } else {
+            "    "
+        };
         for line in chunk.text.trim().lines() {
             app.output.line(&format!("{quote}{line}"))?;
         }

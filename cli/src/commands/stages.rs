@@ -62,10 +62,15 @@ pub async fn split(app: &App, args: SplitArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     for span in &spans {
-        let page = span.page.map(|page| format!(", page {page}")).unwrap_or_default();
+        let page = span
+            .page
+            .map(|page| format!(", page {page}"))
+            .unwrap_or_default();
         let (start, end, tokens) = (span.start, span.end, span.tokens);
         let heading = span.heading.join(" › ");
-        app.output.line(&format!("── {start}..{end}, {tokens} tokens{page}  {heading}"))?;
+        app.output.line(&format!(
+            "── {start}..{end}, {tokens} tokens{page}  {heading}"
+        ))?;
         app.output.line(document.text[start..end].trim_end())?;
     }
     Ok(ExitCode::SUCCESS)
@@ -83,8 +88,9 @@ async fn document(app: &App, file: &Path) -> Result<Document> {
         }
         _ => {
             let name = file.display().to_string();
-            let bytes = std::fs::read(file)
-                .map_err(|e| Error::io(format!("`{name}`"), e).hint("name a file that can be read"))?;
+            let bytes = std::fs::read(file).map_err(|e| {
+                Error::io(format!("`{name}`"), e).hint("name a file that can be read")
+            })?;
             (name, bytes)
         }
     };
@@ -216,7 +222,9 @@ pub async fn generate(app: &App, args: GenerateArgs) -> Result<ExitCode> {
             top_k: args.top_k,
             top_p: args.top_p.unwrap_or(defaults.top_p),
             min_p: args.min_p.unwrap_or(defaults.min_p),
-            repetition_penalty: args.repetition_penalty.unwrap_or(defaults.repetition_penalty),
+            repetition_penalty: args
+                .repetition_penalty
+                .unwrap_or(defaults.repetition_penalty),
             seed: args.seed,
             ..defaults
         },

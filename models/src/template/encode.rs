@@ -81,7 +81,10 @@ fn encode_marked(tokenizer: &Tokenizer, prompt: &str, specials: &[&str]) -> Resu
     let mut ids = Vec::new();
     let mut rest = prompt;
     while let Some(at) = rest.find(MARK) {
-        let first = rest[..at].char_indices().next_back().map_or(at, |(start, _)| start);
+        let first = rest[..at]
+            .char_indices()
+            .next_back()
+            .map_or(at, |(start, _)| start);
         ids.extend(tokenizer.encode(&rest[..first], template)?);
         let whole: String = rest[first..].chars().filter(|c| *c != MARK).collect();
         let token = specials

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, State, Value, escape_formatter};
 use minijinja_contrib::pycompat::unknown_method_callback;
 
@@ -16,8 +17,12 @@ const RECURSION_LIMIT: usize = 200;
 /// An environment with the one template, which may run `instructions`.
 pub fn environment(source: &str, instructions: u64) -> Result<Environment<'_>, Error> {
     let mut environment = Environment::new();
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
+    environment.set_syntax(
+        SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()?,
+    );
     environment.set_fuel(Some(instructions));
     environment.set_recursion_limit(RECURSION_LIMIT);
     environment.set_unknown_method_callback(unknown_method_callback);

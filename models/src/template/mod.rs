@@ -12,6 +12,7 @@ mod python;
 mod tests;
 
 use corbie_core::{ChatRequest, Error, ErrorKind, Message, Result, Role, ToolSpec};
+use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
 use serde_json::json;
 
@@ -81,7 +82,9 @@ impl ChatTemplate {
     /// tokens is damaged.
     pub fn from_gguf(file: &GgufFile) -> Result<Self> {
         let metadata = file.metadata();
-        let tokens = metadata.strings("tokenizer.ggml.tokens")?.unwrap_or_default();
+        let tokens = metadata
+            .strings("tokenizer.ggml.tokens")?
+            .unwrap_or_default();
         let token = |key: &str| -> Result<String> {
             let id = metadata.u32(key)?;
             let text = id.and_then(|id| tokens.get(id as usize));
@@ -166,19 +169,19 @@ impl ChatTemplate {
             .get_template(environment::NAME)
             .map_err(|error| self.trouble(&error))?;
         let tools = match tools.as_array() {
-            Some(tools) if !tools.is_empty() => Value::from_serialize(tools),
+            Some(tools) if !tools.is_empty() => Value::from(Serde(tools)),
             _ => Value::from(()),
         };
         let context = context! {
-            messages => Value::from_serialize(messages),
+            messages => Value::from(Serde(messages)),
             tools => tools,
             documents => (),
             add_generation_prompt,
-            bos_token => self.bos,
-            eos_token => self.eos,
+            bos_token => self.bos.clone(),
+            eos_token => self.eos.clone(),
         };
         let mut output = Output::new(MAX_PROMPT_BYTES);
-        let rendered = template.render_to_write(context, &mut output);
+        let rendered = template.render_captured_to(context, &mut output).map(drop);
         if output.is_full() {
             return Err(self.limit(format!("it writes more than {MAX_PROMPT_BYTES} bytes")));
         }

@@ -26,7 +26,11 @@ pub fn render(messages: &[Message], add_generation_prompt: bool) -> String {
         };
         prompt.push_str(label);
         prompt.push_str(message.content.trim());
-        prompt.push_str(if message.role == Role::User { "\n" } else { "\n\n" });
+        prompt.push_str(if message.role == Role::User {
+            "\n"
+        } else {
+            "\n\n"
+        });
     }
     if add_generation_prompt {
         prompt.push_str(answer.trim_end());
@@ -37,7 +41,9 @@ pub fn render(messages: &[Message], add_generation_prompt: bool) -> String {
 /// Messages from the form of OpenAI's API.
 pub fn messages(value: &serde_json::Value) -> Result<Vec<Message>> {
     let bad = |cause: String| Error::new(ErrorKind::BadInput, "messages", cause);
-    let list = value.as_array().ok_or_else(|| bad("they are not a list".into()))?;
+    let list = value
+        .as_array()
+        .ok_or_else(|| bad("they are not a list".into()))?;
     let message = |value: &serde_json::Value| {
         let role = match value["role"].as_str() {
             Some("system" | "developer") => Role::System,
@@ -46,7 +52,10 @@ pub fn messages(value: &serde_json::Value) -> Result<Vec<Message>> {
             Some("tool") => Role::Tool,
             _ => return Err(bad(format!("no role is called {}", value["role"]))),
         };
-        Ok(Message::new(role, value["content"].as_str().unwrap_or_default()))
+        Ok(Message::new(
+            role,
+            value["content"].as_str().unwrap_or_default(),
+        ))
     };
     list.iter().map(message).collect()
 }

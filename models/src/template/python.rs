@@ -26,7 +26,10 @@ fn repr(value: &Value) -> String {
         ValueKind::String => quoted(value.as_str().unwrap_or_default()),
         ValueKind::Seq | ValueKind::Iterable => {
             let items = value.try_iter().into_iter().flatten();
-            format!("[{}]", items.map(|item| repr(&item)).collect::<Vec<_>>().join(", "))
+            format!(
+                "[{}]",
+                items.map(|item| repr(&item)).collect::<Vec<_>>().join(", ")
+            )
         }
         ValueKind::Map => {
             let keys = value.try_iter().into_iter().flatten();
@@ -42,7 +45,11 @@ fn repr(value: &Value) -> String {
 
 /// A text in quotes: single ones, unless it holds single ones and no double ones.
 fn quoted(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
     let mut out = String::from(quote);
     for c in text.chars() {
         match c {
@@ -90,7 +97,9 @@ fn number_text(number: f64) -> String {
 /// The filter `tojson` as transformers defines it: Python's `json.dumps` without escaping for
 /// HTML or beyond ASCII.
 pub fn to_json(value: &Value, options: Kwargs) -> Result<Value, Error> {
-    let ensure_ascii = options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false);
+    let ensure_ascii = options
+        .get::<Option<bool>>("ensure_ascii")?
+        .unwrap_or(false);
     let indent = options.get::<Option<usize>>("indent")?;
     let separators = options.get::<Option<Vec<String>>>("separators")?;
     let sort_keys = options.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
@@ -101,7 +110,10 @@ pub fn to_json(value: &Value, options: Kwargs) -> Result<Value, Error> {
         _ => (", ".to_owned(), ": ".to_owned()),
     };
     if indent.is_some_and(|indent| indent > 32) {
-        return Err(Error::new(ErrorKind::InvalidOperation, "tojson: indent is at most 32"));
+        return Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "tojson: indent is at most 32",
+        ));
     }
     let style = JsonStyle {
         ensure_ascii,
@@ -126,7 +138,10 @@ struct JsonStyle {
 impl JsonStyle {
     fn write(&self, value: &Value, depth: usize, out: &mut String) -> Result<(), Error> {
         if depth > 100 {
-            return Err(Error::new(ErrorKind::InvalidOperation, "tojson: nested too deep"));
+            return Err(Error::new(
+                ErrorKind::InvalidOperation,
+                "tojson: nested too deep",
+            ));
         }
         match value.kind() {
             ValueKind::None => out.push_str("null"),
@@ -215,11 +230,27 @@ impl JsonStyle {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const DAYS: [&str; 7] = [
-    "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
 ];
 
 /// The function `strftime_now`: the time now, in UTC, in the usual letters of `strftime`.
@@ -279,19 +310,29 @@ fn civil(days: i64) -> (i64, usize, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = (if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 }) as usize;
+    let month = (if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    }) as usize;
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }
 
 #[cfg(test)]
 mod tests {
+    use minijinja::value::Serde;
+
     use super::*;
 
     #[test]
     fn dates_are_those_of_the_calendar() {
         let cases = [
-            (0, "%A %d %B %Y %H:%M:%S", "Thursday 01 January 1970 00:00:00"),
+            (
+                0,
+                "%A %d %B %Y %H:%M:%S",
+                "Thursday 01 January 1970 00:00:00",
+            ),
             (951_782_400, "%d %b %Y", "29 Feb 2000"),
             (1_795_478_399, "%F %I %p %%", "2026-11-23 11 PM %"),
         ];
@@ -307,8 +348,14 @@ mod tests {
             (Value::from(()), "None"),
             (Value::from(1.0), "1.0"),
             (Value::from(1e20), "1e+20"),
-            (Value::from_serialize(serde_json::json!(["it's", "鸟", null])), "[\"it's\", '鸟', None]"),
-            (Value::from_serialize(serde_json::json!({ "b": 1, "a": 0.5 })), "{'b': 1, 'a': 0.5}"),
+            (
+                Value::from(Serde(serde_json::json!(["it's", "鸟", null]))),
+                "[\"it's\", '鸟', None]",
+            ),
+            (
+                Value::from(Serde(serde_json::json!({ "b": 1, "a": 0.5 }))),
+                "{'b': 1, 'a': 0.5}",
+            ),
         ];
         for (value, expected) in cases {
             assert_eq!(display(&value), expected);

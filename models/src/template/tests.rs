@@ -19,16 +19,40 @@ fn rendered(source: &str) -> String {
 fn templates_render_as_in_python() {
     let cases = [
         // Blocks take the line end after them and the blanks before them.
-        ("{% if true %}\n  {% if true %}\nx\n  {% endif %}\n{% endif %}\n", "x\n"),
-        ("{{ bos_token }}{{ eos_token }}{{ add_generation_prompt }}", "<s></s>True"),
+        (
+            "{% if true %}\n  {% if true %}\nx\n  {% endif %}\n{% endif %}\n",
+            "x\n",
+        ),
+        (
+            "{{ bos_token }}{{ eos_token }}{{ add_generation_prompt }}",
+            "<s></s>True",
+        ),
         ("{{ messages[1]['content'] | tojson }}", "\"乌鸦 <b>?\""),
-        ("{{ [1, {'b': 1.0, 'a': none}] | tojson }}", "[1, {\"b\": 1.0, \"a\": null}]"),
-        ("{{ {'a': [1]} | tojson(indent=2) }}", "{\n  \"a\": [\n    1\n  ]\n}"),
+        (
+            "{{ [1, {'b': 1.0, 'a': none}] | tojson }}",
+            "[1, {\"b\": 1.0, \"a\": null}]",
+        ),
+        (
+            "{{ {'a': [1]} | tojson(indent=2) }}",
+            "{\n  \"a\": [\n    1\n  ]\n}",
+        ),
         ("{{ tools is none }} {{ tools }}", "True None"),
-        ("{{ ' a '.strip() ~ 'b'.upper() ~ 'c,d'.split(',')[1] }}", "aBd"),
-        ("{{ messages[0].content[:2] }}{{ messages[::-1][0].role }}", "Beuser"),
-        ("{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}", "2"),
-        ("{% for m in messages %}{% if loop.last %}{% continue %}{% endif %}{{ m.role }}{% endfor %}", "system"),
+        (
+            "{{ ' a '.strip() ~ 'b'.upper() ~ 'c,d'.split(',')[1] }}",
+            "aBd",
+        ),
+        (
+            "{{ messages[0].content[:2] }}{{ messages[::-1][0].role }}",
+            "Beuser",
+        ),
+        (
+            "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}",
+            "2",
+        ),
+        (
+            "{% for m in messages %}{% if loop.last %}{% continue %}{% endif %}{{ m.role }}{% endfor %}",
+            "system",
+        ),
         ("{%- generation -%}\nx\n{%- endgeneration -%}", "x"),
         ("{{ missing }}{{ missing is defined }}", "False"),
     ];
@@ -43,7 +67,10 @@ fn a_refusal_is_the_callers_to_mend() {
         .render(&[Message::user("x")], &[], true)
         .unwrap_err();
     assert_eq!(error.kind(), &ErrorKind::BadInput);
-    assert!(error.to_string().contains("no system message, 请"), "{error}");
+    assert!(
+        error.to_string().contains("no system message, 请"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -59,9 +86,14 @@ fn hostile_templates_end() {
         "{% extends '/etc/passwd' %}",
     ];
     for source in cases {
-        let error = template(source).render(&[Message::user("x")], &[], true).unwrap_err();
+        let error = template(source)
+            .render(&[Message::user("x")], &[], true)
+            .unwrap_err();
         assert!(
-            matches!(error.kind(), ErrorKind::Malformed | ErrorKind::LimitExceeded),
+            matches!(
+                error.kind(),
+                ErrorKind::Malformed | ErrorKind::LimitExceeded
+            ),
             "{source}: {error}"
         );
     }

@@ -143,10 +143,16 @@ mod tests {
         check("in 1986, 3.5 % of p53", &["in", "1986", "3.5", "of", "p53"]);
         check("ﬁne ＡＢＣ１２ Ⅳ", &["fine", "abc12", "iv"]);
         check("Straße café", &["straße", "café"]);
-        check("渡鸦藏食", &["渡", "渡鸦", "鸦", "鸦藏", "藏", "藏食", "食"]);
+        check(
+            "渡鸦藏食",
+            &["渡", "渡鸦", "鸦", "鸦藏", "藏", "藏食", "食"],
+        );
         check("三月，1月", &["三", "三月", "月", "1", "月"]);
         check("iPhone手机", &["iphon", "手", "手机", "机"]);
-        check("タワー・東京", &["タ", "タワ", "ワ", "ワー", "ー", "東", "東京", "京"]);
+        check(
+            "タワー・東京",
+            &["タ", "タワ", "ワ", "ワー", "ー", "東", "東京", "京"],
+        );
         check("서울 은", &["서", "서울", "울", "은"]);
         check("威廉·琼斯", &["威", "威廉", "廉", "琼", "琼斯", "斯"]);
     }
@@ -154,7 +160,10 @@ mod tests {
     #[test]
     fn a_character_alone_counts_as_a_word() {
         let kinds = |text| -> Vec<TermKind> {
-            terms(text, Language::English).iter().map(|t| t.kind).collect()
+            terms(text, Language::English)
+                .iter()
+                .map(|t| t.kind)
+                .collect()
         };
         assert_eq!(kinds("鸦 crow"), [TermKind::Word, TermKind::Word]);
         assert_eq!(

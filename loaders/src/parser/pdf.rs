@@ -18,13 +18,17 @@ use lines::Paragraphs;
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Extract, Trouble> {
     let document = open(bytes).map_err(|error| match error {
-        Error::Decryption(DecryptionError::IncorrectPassword) | Error::InvalidPassword => {
-            let cause = "it is encrypted and needs a password";
-            Trouble::new(ErrorKind::Unsupported, cause).hint("save a copy without the password")
-        }
+        Error::Decryption(DecryptionError::IncorrectPassword) | Error::InvalidPassword => locked(),
         other => Trouble::new(ErrorKind::Malformed, other),
     })?;
     let numbers: Vec<u32> = document.get_pages().into_keys().collect();
+    if numbers.is_empty() {
+        // A wrong password may go unnoticed and leave nothing to be read.
+        return Err(match document.was_encrypted() || document.is_encrypted() {
+            true => locked(),
+            false => Trouble::new(ErrorKind::Malformed, "it has no pages"),
+        });
+    }
     let pages: Vec<PageText> = numbers
         .iter()
         .map(|number| read_page(&document, *number))
@@ -56,6 +60,11 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Extract, Trouble> {
         extract.pages.push(Page { number, start, end });
     }
     Ok(extract)
+}
+
+fn locked() -> Trouble {
+    let cause = "it is encrypted and needs a password";
+    Trouble::new(ErrorKind::Unsupported, cause).hint("save a copy without the password")
 }
 
 fn open(bytes: &[u8]) -> Result<Document, Error> {

@@ -122,14 +122,14 @@ fn utf32(bytes: &[u8]) -> Option<(String, &'static str)> {
     if bytes.len() < 4 || !bytes.len().is_multiple_of(4) {
         return None;
     }
-    let order: [(fn([u8; 4]) -> u32, &'static str); 2] = [
-        (u32::from_le_bytes, "UTF-32LE"),
-        (u32::from_be_bytes, "UTF-32BE"),
-    ];
-    for (number, name) in order {
-        let numbers = bytes
-            .chunks_exact(4)
-            .map(|four| number([four[0], four[1], four[2], four[3]]));
+    for name in ["UTF-32LE", "UTF-32BE"] {
+        let numbers = bytes.chunks_exact(4).map(|four| {
+            let four = [four[0], four[1], four[2], four[3]];
+            match name {
+                "UTF-32LE" => u32::from_le_bytes(four),
+                _ => u32::from_be_bytes(four),
+            }
+        });
         // All of a sample must be scalars, or it is something else.
         let sample = numbers.clone().take(1024);
         if sample

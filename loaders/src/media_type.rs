@@ -21,7 +21,11 @@ pub fn detect(source: &str, bytes: &[u8]) -> MediaType {
     // Text first: some magic numbers are words (`BM` opens a bitmap and many a sentence).
     if !is_text(bytes) {
         let known = infer::get(bytes).map(|found| found.mime_type());
-        return MediaType(known.unwrap_or("application/octet-stream").into());
+        let known = match known {
+            Some("application/zip") => inside_zip(bytes),
+            other => other.unwrap_or("application/octet-stream"),
+        };
+        return MediaType(known.into());
     }
     let head = head_as_text(bytes);
     for (start, media_type) in TEXT_MAGIC {
@@ -30,6 +34,30 @@ pub fn detect(source: &str, bytes: &[u8]) -> MediaType {
         }
     }
     text_type(extension(source).as_deref(), &head)
+}
+
+/// What a ZIP archive is, by the names of its members.
+fn inside_zip(bytes: &[u8]) -> &'static str {
+    const OFFICE: [(&[u8], &str); 4] = [
+        (
+            b"word/document",
+            "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        ),
+        (
+            b"xl/workbook",
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        ),
+        (
+            b"ppt/presentation",
+            "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        ),
+        (b"META-INF/container.xml", "application/epub+zip"),
+    ];
+    // The directory of members is at the end.
+    let directory = &bytes[bytes.len().saturating_sub(64 << 10)..];
+    let holds = |name: &[u8]| directory.windows(name.len()).any(|window| window == name);
+    let found = OFFICE.iter().find(|(member, _)| holds(member));
+    found.map_or("application/zip", |(_, media_type)| media_type)
 }
 
 /// Text formats that are not meant to be read, by how they begin.
@@ -221,6 +249,11 @@ mod tests {
             ("a.txt", b"", "text/plain"),
             ("a.txt", b"{\\rtf1\\ansi", "application/rtf"),
             ("a.txt", b"PK\x03\x04\x14\0\0\0\x08\0", "application/zip"),
+            (
+                "a.zip",
+                b"PK\x03\x04\x14\0\0\0\x08\0PK\x01\x02\0\0META-INF/container.xml",
+                "application/epub+zip",
+            ),
             ("a.txt", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "image/png"),
             ("a.txt", b"\xff\xd8\xff\xe0\0\x10JFIF\0", "image/jpeg"),
             (

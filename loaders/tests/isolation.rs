@@ -1,19 +1,31 @@
 //! A document that aborts, hangs or eats memory is named with the reason, and the next one is
 //! parsed all the same.
 //!
+//! With `CORBIE_DATA`, the folder of the evaluation data, 200 real files go through as well; with
+//! `CORBIE_FULL` all of them.
+//!
 //! The program is its own worker, so it has a `main` of its own instead of the test harness.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use corbie_core::{Document, Error, ErrorKind, Parser, Result};
+use corbie_core::{Document, Error, ErrorKind, Parser, Result, Skipped, Source};
 use corbie_loaders::isolated::worker_main;
-use corbie_loaders::{IsolatedParser, IsolationOptions, Parsers, WorkerCommand};
+use corbie_loaders::{
+    FolderOptions, IsolatedParser, IsolationOptions, Parsers, Sources, WorkerCommand,
+};
+use futures::StreamExt;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "worker") {
         worker_main(hostile).unwrap();
+        return;
+    }
+    if arguments.iter().any(|argument| argument == "parse-worker") {
+        let parsers = Parsers::standard();
+        worker_main(|source, bytes| parsers.parse_now(source, bytes)).unwrap();
         return;
     }
     // What test runners ask for.
@@ -30,6 +42,7 @@ fn main() {
         every_failure_is_named_and_survived().await;
         a_wrong_command_is_named().await;
         the_environment_stays_here().await;
+        real_files_are_read_or_named().await;
     });
     println!("isolation: ok");
 }
@@ -153,4 +166,65 @@ async fn the_environment_stays_here() {
         .parse("environment.pdf", PDF)
         .await;
     assert_eq!(document.unwrap().text, "0");
+}
+
+async fn real_files_are_read_or_named() {
+    let Some(data) = std::env::var_os("CORBIE_DATA").map(PathBuf::from) else {
+        println!("skipped: CORBIE_DATA is not set");
+        return;
+    };
+    let folders = [
+        "pdf",
+        "markdown",
+        "html-readability",
+        "docling",
+        "encodings",
+    ];
+    let folders = folders.map(|name| data.join("loaders").join(name));
+    let sources = Sources::new(&folders, &FolderOptions::default()).unwrap();
+    let listing = sources.list().await.unwrap();
+    let all = listing.items.len();
+    let step = match std::env::var_os("CORBIE_FULL") {
+        Some(_) => 1,
+        None => (all / 200).max(1),
+    };
+    let command = WorkerCommand::this_program("parse-worker").unwrap();
+    let parser = IsolatedParser::new(command, IsolationOptions::default());
+    let start = Instant::now();
+    let results = futures::stream::iter(listing.items.iter().step_by(step)).map(async |item| {
+        let begun = Instant::now();
+        let bytes = sources.read(item).await.unwrap();
+        let result = parser.parse(&item.source, &bytes).await;
+        let result = result.map_err(|error| Skipped::because(&item.source, &error));
+        (&item.source, result, begun.elapsed())
+    });
+    let results: Vec<_> = results.buffer_unordered(4).collect().await;
+    let took = start.elapsed();
+    let (mut read, mut pages) = (0, 0);
+    for (source, result, time) in &results {
+        match result {
+            Ok(document) => {
+                read += 1;
+                pages += document.pages.len();
+                assert!(document.metadata.contains_key("media_type"));
+            }
+            Err(skipped) => {
+                println!("{source}: {}", skipped.reason);
+                assert!(!skipped.reason.is_empty());
+                assert!(
+                    !skipped.reason.contains("worker ended"),
+                    "the worker is fine"
+                );
+            }
+        }
+        if *time > Duration::from_secs(5) {
+            println!("{source}: {time:?}");
+        }
+    }
+    println!(
+        "{} of {all} files: {read} read with {pages} PDF pages, {} named with a reason, in {took:?}",
+        results.len(),
+        results.len() - read,
+    );
+    assert!(read * 2 > results.len());
 }

@@ -6,7 +6,7 @@
 //! and lose their targets.
 
 use corbie_core::{ErrorKind, Metadata};
-use dom_query::Document;
+use dom_query::{Document, NodeRef};
 use dom_smoothie::Readability;
 use htmd::element_handler::Handlers;
 use htmd::options::{BulletListMarker, Options};
@@ -150,8 +150,14 @@ const UNSEEN: &str = "script, style, noscript, template, iframe, object, embed, 
 fn remove_unseen(page: &Document) {
     let rules = page.select("style").text();
     page.select(UNSEEN).remove();
+    let most = page.root().normalized_char_count() / 2;
     for selector in hiding_selectors(&rules) {
-        if let Some(hidden) = page.try_select(&selector) {
+        let Some(hidden) = page.try_select(&selector) else {
+            continue;
+        };
+        // What hides most of the page waits for a script to show it.
+        let characters = hidden.nodes().iter().map(NodeRef::normalized_char_count);
+        if characters.sum::<usize>() <= most {
             hidden.remove();
         }
     }

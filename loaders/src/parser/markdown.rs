@@ -168,7 +168,7 @@ fn front_matter(text: &str) -> (Metadata, &str) {
         let first = header
             .lines()
             .find(|line| !line.trim().is_empty() && !line.starts_with('#'));
-        if !first.is_some_and(|line| key_and_value(line, separator).is_some()) {
+        if first.is_none_or(|line| key_and_value(line, separator).is_none()) {
             continue;
         }
         return (pairs(header, separator), &rest[length..]);

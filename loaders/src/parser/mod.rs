@@ -31,9 +31,9 @@ pub(crate) use guard::guarded;
 /// let document = parsers.parse("guide.md", b"# Guide\n\nRead me.").await?;
 /// assert_eq!(document.metadata["title"], "Guide");
 /// assert_eq!(document.headings[0].title, "Guide");
-/// # Ok::<(), corbie_core::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })?;
-/// # Ok::<(), corbie_core::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Parsers {

@@ -187,7 +187,9 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, name).unwrap();
         };
-        ["a/docs/一.md", "b/docs/一.md", "b/notes.txt"].map(write);
+        ["a/docs/一.md", "b/docs/一.md", "b/notes.txt"]
+            .into_iter()
+            .for_each(write);
         let names = |paths: &[&str]| {
             let paths: Vec<PathBuf> = paths.iter().map(|path| lab.path().join(path)).collect();
             let sources = Sources::new(&paths, &FolderOptions::default()).unwrap();

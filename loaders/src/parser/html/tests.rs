@@ -39,8 +39,11 @@ fn what_no_reader_sees_is_dropped() {
         <span style='opacity:0 !important'>obey6</span><span class=gone>obey7</span><i id=too>obey8</i>\
         <img alt='obey9'><span style='position:absolute;left:-9999px'>obey10</span>\
         <script>obey11</script><template>obey12</template><noscript>obey13</noscript></p>\
-        <p class=kept>Kept\u{200b}.\u{e0041}</p>";
-    assert_eq!(text(html), "Seen.\n\nKept.");
+        <p class=kept>Kept, being a sentence that is long enough to matter\u{200b}.\u{e0041}</p>";
+    assert_eq!(
+        text(html),
+        "Seen.\n\nKept, being a sentence that is long enough to matter."
+    );
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::prompt::Words;
 use super::support::on_one_line;
 use super::writer::Writer;
 use super::{Answer, AnswerEvent, Citation, Verdict};
+use crate::text::without_list_mark;
 
 /// An answer in the making.
 pub(super) struct Run {
@@ -129,7 +130,7 @@ impl Run {
             return (self.words.no_evidence.to_owned(), Verdict::NoEvidence);
         };
         self.writer.cited.insert(n);
-        let quote = on_one_line(&self.citations[n - 1].text[range]);
+        let quote = on_one_line(without_list_mark(&self.citations[n - 1].text[range]));
         let (open, close) = self.words.quotation;
         let space = if self.words.space { " " } else { "" };
         (

@@ -97,8 +97,8 @@ fn without_chinese_stop_words(text: &str) -> String {
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let stop = CHINESE_STOP_WORDS
-            .iter()
-            .filter(|word| rest.starts_with(**word))
+            .split_whitespace()
+            .filter(|word| rest.starts_with(*word))
             .max_by_key(|word| word.len());
         match stop {
             Some(word) => {
@@ -132,97 +132,11 @@ const ENGLISH_STOP_WORDS: &str = "
     made go goes going come came want need know find think like mean kind type sort name named
     called happen happened happens ever";
 
-const CHINESE_STOP_WORDS: &[&str] = &[
-    "为什么",
-    "為什麼",
-    "是什么",
-    "什么样",
-    "什么",
-    "甚麼",
-    "什麼",
-    "怎么样",
-    "怎麼樣",
-    "怎么",
-    "怎麼",
-    "怎样",
-    "怎樣",
-    "如何",
-    "哪里",
-    "哪裡",
-    "哪些",
-    "哪个",
-    "哪個",
-    "哪一",
-    "哪",
-    "谁",
-    "誰",
-    "多少",
-    "多久",
-    "几",
-    "幾",
-    "何时",
-    "何時",
-    "何",
-    "请问",
-    "請問",
-    "请",
-    "請",
-    "可以",
-    "应该",
-    "應該",
-    "是否",
-    "有没有",
-    "有沒有",
-    "能否",
-    "吗",
-    "嗎",
-    "呢",
-    "吧",
-    "的",
-    "了",
-    "是",
-    "在",
-    "有",
-    "和",
-    "与",
-    "與",
-    "及",
-    "或",
-    "把",
-    "被",
-    "对",
-    "對",
-    "于",
-    "於",
-    "之",
-    "其",
-    "这",
-    "這",
-    "那",
-    "个",
-    "個",
-    "会",
-    "會",
-    "能",
-    "要",
-    "一",
-    "就",
-    "都",
-    "也",
-    "而",
-    "以",
-    "为",
-    "為",
-    "我",
-    "你",
-    "您",
-    "他",
-    "她",
-    "它",
-    "们",
-    "們",
-    "大家",
-];
+const CHINESE_STOP_WORDS: &str = "
+    为什么 為什麼 是什么 什么样 什么 甚麼 什麼 怎么样 怎麼樣 怎么做 怎麼做 怎么 怎麼 怎样 怎樣 如何 哪里 哪裡 哪些
+    哪个 哪個 哪一 哪 谁 誰 多少 多久 几 幾 何时 何時 何 请问 請問 请 請 可以 应该 應該 应当 應當 必须 必須 需要 是否 有没有
+    有沒有 能否 时候 時候 情况 情況 条件下 條件下 吗 嗎 呢 吧 的 了 是 在 有 和 与 與 及 或 把 被 对 對 于 於 之 其 这 這 那 个
+    個 每个 每個 会 會 能 要 一 就 都 也 而 以 为 為 我 你 您 他 她 它 们 們 大家";
 
 #[cfg(test)]
 mod tests {

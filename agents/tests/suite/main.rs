@@ -8,7 +8,7 @@
 //! | `citations` | that a citation is what the document says, and nothing else can be one |
 //! | `talk` | conversations |
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod citations;
 mod context;

@@ -153,7 +153,11 @@ impl Dataset {
 pub async fn evaluate(dir: &Path, split: &str, options: &EvalOptions) -> Result<RetrievalScores> {
     let dataset = Dataset::read(dir, split)?;
     evaluate_dataset(&dataset, options).await.map_err(|error| {
-        Error::new(error.kind().clone(), format!("data set {}", dir.display()), error)
+        Error::new(
+            error.kind().clone(),
+            format!("data set {}", dir.display()),
+            error,
+        )
     })
 }
 
@@ -162,10 +166,7 @@ pub async fn evaluate(dir: &Path, split: &str, options: &EvalOptions) -> Result<
 /// # Errors
 ///
 /// When no query is judged, or the embedder fails.
-pub async fn evaluate_dataset(
-    dataset: &Dataset,
-    options: &EvalOptions,
-) -> Result<RetrievalScores> {
+pub async fn evaluate_dataset(dataset: &Dataset, options: &EvalOptions) -> Result<RetrievalScores> {
     let retriever = index(dataset, options).await?;
     let depth = match options.splitter {
         Some(_) => 10 * DEPTH,
@@ -232,7 +233,10 @@ async fn index(dataset: &Dataset, options: &EvalOptions) -> Result<StoreRetrieve
         let mut vectors = match &embedder {
             Some(embedder) => {
                 let texts: Vec<String> = batch.iter().map(|chunk| chunk.text.clone()).collect();
-                embedder.embed(&texts, EmbedKind::Document).await?.into_iter()
+                embedder
+                    .embed(&texts, EmbedKind::Document)
+                    .await?
+                    .into_iter()
             }
             None => Vec::new().into_iter(),
         };
@@ -301,7 +305,10 @@ fn score(found: &[String], grades: &HashMap<String, i64>) -> RetrievalScores {
         let discount = |(position, gain): (usize, f64)| gain / (position as f64 + 2.0).log2();
         gains.take(10).enumerate().map(discount).sum()
     };
-    let mut ideal: Vec<f64> = grades.values().map(|grade| (*grade).max(0) as f64).collect();
+    let mut ideal: Vec<f64> = grades
+        .values()
+        .map(|grade| (*grade).max(0) as f64)
+        .collect();
     ideal.sort_by(|a, b| b.total_cmp(a));
     let relevant = ideal.iter().filter(|gain| **gain > 0.0).count() as f64;
     let recall = |depth: usize| {
@@ -396,7 +403,10 @@ mod tests {
 
     fn check(found: &[&str], grades: &[(&str, i64)], ndcg: f64, mrr: f64) {
         let found: Vec<String> = found.iter().map(|id| (*id).to_owned()).collect();
-        let grades = grades.iter().map(|(id, g)| ((*id).to_owned(), *g)).collect();
+        let grades = grades
+            .iter()
+            .map(|(id, g)| ((*id).to_owned(), *g))
+            .collect();
         let scores = score(&found, &grades);
         assert!((scores.ndcg_10 - ndcg).abs() < 1e-6, "{scores:?}");
         assert!((scores.mrr_10 - mrr).abs() < 1e-9, "{scores:?}");
@@ -432,7 +442,10 @@ mod tests {
              {\"_id\":\"q2\",\"text\":\"谁会用工具？\"}\n\
              {\"_id\":\"q3\",\"text\":\"not judged\"}\n",
         );
-        write("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\t1\t1\nq2\t2\t1\n");
+        write(
+            "qrels/test.tsv",
+            "query-id\tcorpus-id\tscore\nq1\t1\t1\nq2\t2\t1\n",
+        );
         let options = EvalOptions {
             mode: SearchMode::Keyword,
             ..EvalOptions::default()

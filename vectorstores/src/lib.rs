@@ -15,9 +15,9 @@
 pub mod bm25;
 #[cfg(feature = "edge")]
 mod edge;
+pub mod eval;
 pub mod index;
 mod memory;
-pub mod eval;
 mod rank;
 mod retriever;
 

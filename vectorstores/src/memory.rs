@@ -109,12 +109,9 @@ impl MemoryStore {
             Query::Fused { dense_weight, .. } => (fusion_depth(request.limit), *dense_weight),
             _ => (request.limit, 1.0),
         };
-        let by_dense = dense.as_ref().map(|query| {
-            keep_best(
-                state.score(filter, |entry| entry.dense_score(query)),
-                depth,
-            )
-        });
+        let by_dense = dense
+            .as_ref()
+            .map(|query| keep_best(state.score(filter, |entry| entry.dense_score(query)), depth));
         let by_sparse = weighted.as_ref().map(|query| {
             keep_best(
                 state.score(filter, |entry| entry.sparse_score(query)),
@@ -131,7 +128,9 @@ impl MemoryStore {
             let entry = &state.entries[&id];
             let scores = Scores {
                 dense: dense.as_ref().and_then(|query| entry.dense_score(query)),
-                sparse: weighted.as_ref().and_then(|query| entry.sparse_score(query)),
+                sparse: weighted
+                    .as_ref()
+                    .and_then(|query| entry.sparse_score(query)),
             };
             Hit {
                 chunk: entry.point.chunk.clone(),
@@ -177,11 +176,7 @@ impl State {
     }
 
     /// The score of every point that passes the filter and has one.
-    fn score(
-        &self,
-        filter: Option<&Filter>,
-        score: impl Fn(&Entry) -> Option<f32>,
-    ) -> Vec<Ranked> {
+    fn score(&self, filter: Option<&Filter>, score: impl Fn(&Entry) -> Option<f32>) -> Vec<Ranked> {
         self.matching(filter)
             .filter_map(|(id, entry)| Some((*id, score(entry)?)))
             .collect()
@@ -309,6 +304,9 @@ mod tests {
             limit: 1,
         };
         let error = futures::executor::block_on(store.search(request)).map(|_| ());
-        assert_eq!(error.map_err(|e| e.kind().clone()), Err(ErrorKind::BadInput));
+        assert_eq!(
+            error.map_err(|e| e.kind().clone()),
+            Err(ErrorKind::BadInput)
+        );
     }
 }

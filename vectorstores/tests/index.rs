@@ -55,7 +55,10 @@ fn files_are_followed() {
     let report = sync(&index, &files);
     assert_eq!((report.updated, report.deleted, report.skipped), (1, 1, 1));
     assert_eq!(embedder.taken(), 1, "only the new line is embedded");
-    assert!(found(&index, "渡鸦").is_empty(), "what vanished is not found");
+    assert!(
+        found(&index, "渡鸦").is_empty(),
+        "what vanished is not found"
+    );
     assert_eq!(found(&index, "who steals?")[..1], ["magpies steal"]);
     let document = index.document("a.md").unwrap().unwrap();
     for point in block_on(points(index.store().as_ref())) {
@@ -126,7 +129,11 @@ fn bad_files_are_listed_and_keep_nobody_out() {
     files.write("a.md", "BAD now");
     let report = sync(&index, &files);
     assert_eq!(report.failed.len(), 3);
-    assert_eq!(found(&index, "good").len(), 2, "the last good version stays");
+    assert_eq!(
+        found(&index, "good").len(),
+        2,
+        "the last good version stays"
+    );
 }
 
 #[test]
@@ -147,7 +154,13 @@ fn another_splitter_cuts_everything_anew() {
 /// SQLite's way: fail the Nth write, for every N, and look at what is left.
 #[test]
 fn an_interruption_at_any_write_changes_nothing_in_the_end() {
-    let before = || Files::new([("a.md", "one\ntwo"), ("b.md", "three\n四"), ("c.md", "five")]);
+    let before = || {
+        Files::new([
+            ("a.md", "one\ntwo"),
+            ("b.md", "three\n四"),
+            ("c.md", "five"),
+        ])
+    };
     let change = |files: &Files| {
         files.write("a.md", "two\none and a half");
         files.remove("b.md");
@@ -155,7 +168,10 @@ fn an_interruption_at_any_write_changes_nothing_in_the_end() {
     };
     let undisturbed = {
         let dir = tempfile::tempdir().unwrap();
-        let parts = parts(CountingEmbedder::new("m", 16), lasting_stores(Fault::never()));
+        let parts = parts(
+            CountingEmbedder::new("m", 16),
+            lasting_stores(Fault::never()),
+        );
         let index = Index::open(&collections(&dir), "birds", parts).unwrap();
         let files = before();
         sync(&index, &files);

@@ -29,7 +29,10 @@ pub(super) fn to_engine(point: Point) -> Result<PointStructPersisted> {
         vectors.insert(DENSE.into(), VectorPersisted::Dense(dense));
     }
     if let Some(sparse) = point.sparse.filter(|sparse| !sparse.is_empty()) {
-        vectors.insert(SPARSE.into(), VectorPersisted::Sparse(engine_sparse(&sparse)));
+        vectors.insert(
+            SPARSE.into(),
+            VectorPersisted::Sparse(engine_sparse(&sparse)),
+        );
     }
     Ok(PointStructPersisted {
         id: PointId::Uuid(id),

@@ -173,5 +173,9 @@ impl VectorStore for EdgeStore {
 
 /// An error of the engine about the store in `folder`.
 fn engine(folder: &Path, error: &qdrant_edge::OperationError) -> Error {
-    Error::new(ErrorKind::Io, format!("vector store {}", folder.display()), error)
+    Error::new(
+        ErrorKind::Io,
+        format!("vector store {}", folder.display()),
+        error,
+    )
 }

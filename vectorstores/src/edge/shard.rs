@@ -106,8 +106,10 @@ impl Shard {
         if points.is_empty() {
             return Ok(());
         }
-        let last_of_each: BTreeMap<Uuid, Point> =
-            points.into_iter().map(|point| (point.chunk.id, point)).collect();
+        let last_of_each: BTreeMap<Uuid, Point> = points
+            .into_iter()
+            .map(|point| (point.chunk.id, point))
+            .collect();
         let points = last_of_each.into_values().map(to_engine);
         let points = PointInsertOperations::PointsList(points.collect::<Result<_>>()?);
         self.write(UpdateOperation::PointOperation(
@@ -324,9 +326,8 @@ impl Shard {
         let mut ids = Vec::new();
         self.each_page(None, true, |record| {
             let id = uuid(record.id);
-            let payload = to_value(record.payload).map_err(|error| {
-                Error::new(ErrorKind::Malformed, format!("point {id}"), error)
-            })?;
+            let payload = to_value(record.payload)
+                .map_err(|error| Error::new(ErrorKind::Malformed, format!("point {id}"), error))?;
             if filter.matches(&payload) {
                 ids.push(id);
             }
@@ -379,7 +380,10 @@ fn config(dimension: Option<usize>) -> EdgeConfig {
     let config = EdgeConfig::builder().sparse_vector(SPARSE, sparse);
     match dimension {
         Some(size) => config
-            .vector(DENSE, EdgeVectorParams::builder(size, Distance::Cosine).build())
+            .vector(
+                DENSE,
+                EdgeVectorParams::builder(size, Distance::Cosine).build(),
+            )
             .build(),
         None => config.build(),
     }

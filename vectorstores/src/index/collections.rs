@@ -184,8 +184,22 @@ mod tests {
             assert!(check_name(name).is_ok(), "{name:?}");
         }
         let bad = [
-            "", ".", "..", ".hidden", "a/b", "a\\b", "../up", "/etc", "C:\\x", "a\0b", "a\u{202e}b",
-            "%2e%2e/x", "-flag", "dot.", "e\u{301}", "a b",
+            "",
+            ".",
+            "..",
+            ".hidden",
+            "a/b",
+            "a\\b",
+            "../up",
+            "/etc",
+            "C:\\x",
+            "a\0b",
+            "a\u{202e}b",
+            "%2e%2e/x",
+            "-flag",
+            "dot.",
+            "e\u{301}",
+            "a b",
         ];
         for name in bad {
             assert!(check_name(name).is_err(), "{name:?}");

@@ -116,10 +116,7 @@ impl Ledger {
         work(&self.connection()).map_err(|error| damaged(&self.path, error))
     }
 
-    fn change<T>(
-        &self,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T> {
+    fn change<T>(&self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T> {
         let mut connection = self.connection();
         let change = || {
             let transaction = connection.transaction()?;
@@ -291,9 +288,13 @@ impl Ledger {
 
     fn decode<T: serde::de::DeserializeOwned>(&self, value: &str) -> Result<T> {
         serde_json::from_str(value).map_err(|error| {
-            Error::new(ErrorKind::Malformed, self.path.display().to_string(), &error)
-                .hint("the ledger is damaged: remove the collection and ingest again")
-                .caused_by(error)
+            Error::new(
+                ErrorKind::Malformed,
+                self.path.display().to_string(),
+                &error,
+            )
+            .hint("the ledger is damaged: remove the collection and ingest again")
+            .caused_by(error)
         })
     }
 }
@@ -384,7 +385,9 @@ fn damaged(path: &Path, error: rusqlite::Error) -> Error {
         Some(ErrorCode::DiskFull) => (ErrorKind::Io, "make room on the disk"),
         _ => (ErrorKind::Io, "look at the disk and the file's permissions"),
     };
-    Error::new(kind, subject, &error).hint(hint).caused_by(error)
+    Error::new(kind, subject, &error)
+        .hint(hint)
+        .caused_by(error)
 }
 
 #[cfg(test)]
@@ -427,7 +430,11 @@ mod tests {
         ledger.forget(&["a.md".into()]).unwrap();
         assert_eq!(ledger.document("a.md").unwrap(), None);
         let kept = ledger.document("b.md").unwrap();
-        assert_eq!(kept, Some(records[1].document.clone()), "a shared text stays");
+        assert_eq!(
+            kept,
+            Some(records[1].document.clone()),
+            "a shared text stays"
+        );
         ledger.record(&[record("b.md", "other")]).unwrap();
         let texts: i64 = ledger
             .run(|c| c.query_row("SELECT count(*) FROM texts", [], |row| row.get(0)))
@@ -461,7 +468,11 @@ mod tests {
         drop(other);
         let error = Ledger::open(&path).unwrap_err();
         assert_eq!(error.kind(), &ErrorKind::Malformed);
-        std::fs::write(&path, b"not a database, but long enough to look at ".repeat(99)).unwrap();
+        std::fs::write(
+            &path,
+            b"not a database, but long enough to look at ".repeat(99),
+        )
+        .unwrap();
         let error = Ledger::open(&path).unwrap_err();
         assert_eq!(error.kind(), &ErrorKind::Malformed, "{error}");
         assert!(std::fs::read(&path).unwrap().starts_with(b"not a database"));

@@ -213,11 +213,7 @@ fn open_generation(
     (parts.open_store)(&vectors, dimension)
 }
 
-fn mismatch(
-    name: &str,
-    making: &Making,
-    wanted: Option<&corbie_core::EmbedderInfo>,
-) -> Error {
+fn mismatch(name: &str, making: &Making, wanted: Option<&corbie_core::EmbedderInfo>) -> Error {
     let call = |info: Option<&corbie_core::EmbedderInfo>| match info {
         Some(info) => format!("embedding model `{}`", info.model),
         None => "no embedding model".to_owned(),
@@ -231,11 +227,7 @@ fn mismatch(
         ),
         false => format!("it was made with {}, not with {}", call(made), call(wanted)),
     };
-    let error = Error::new(
-        ErrorKind::Mismatch,
-        format!("collection `{name}`"),
-        cause,
-    );
+    let error = Error::new(ErrorKind::Mismatch, format!("collection `{name}`"), cause);
     match (made, wanted) {
         (Some(made), Some(wanted)) if !same_name => error.hint(format!(
             "use `--embedder {}`, or embed it again: \

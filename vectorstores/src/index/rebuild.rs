@@ -40,8 +40,7 @@ impl Index {
         let old = ledger.rows()?;
         let none = HashMap::new();
         let together = Recorder::Together(HashMap::new());
-        let mut writer =
-            Writer::new(name, &parts, store.as_ref(), together, &none, progress);
+        let mut writer = Writer::new(name, &parts, store.as_ref(), together, &none, progress);
         writer.report.files = old.len();
         progress.event(IngestEvent::Listed { files: old.len() });
         let mut sources: Vec<&String> = old.keys().collect();
@@ -73,12 +72,7 @@ impl Index {
     }
 }
 
-fn prepare(
-    name: &str,
-    document: Document,
-    old: &Row,
-    parts: &IndexParts,
-) -> Result<Prepared> {
+fn prepare(name: &str, document: Document, old: &Row, parts: &IndexParts) -> Result<Prepared> {
     let chunks = cut::chunks(name, &document, parts.splitter.as_ref())?;
     let row = Row {
         recipe: recipe(parts),

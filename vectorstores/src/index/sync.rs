@@ -60,7 +60,10 @@ impl Index {
         plan.unchanged
             .iter()
             .for_each(|source| writer.done(source, Outcome::Skipped));
-        plan.failed.iter().cloned().for_each(|file| writer.fail(file));
+        plan.failed
+            .iter()
+            .cloned()
+            .for_each(|file| writer.fail(file));
 
         let (sender, receiver) = mpsc::channel(WAITING);
         let preparing = Preparing {

@@ -8,10 +8,10 @@ use corbie_core::{
 };
 use uuid::Uuid;
 
+use super::IndexParts;
 use super::cut::searched_text;
 use super::ledger::{Ledger, Record, Row};
 use super::report::{IngestEvent, IngestReport, Outcome, Progress};
-use super::IndexParts;
 
 /// How many chunks are embedded and written at once.
 const SLICE: usize = 256;
@@ -250,7 +250,11 @@ impl<'a> Writer<'a> {
                 return Err(Error::new(
                     ErrorKind::Unavailable,
                     format!("embedder `{}`", embedder.info().model),
-                    format!("it gave {} vectors for {} texts", vectors.len(), texts.len()),
+                    format!(
+                        "it gave {} vectors for {} texts",
+                        vectors.len(),
+                        texts.len()
+                    ),
                 ));
             }
         }

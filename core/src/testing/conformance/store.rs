@@ -312,7 +312,11 @@ async fn scrolling(store: &dyn VectorStore, points: &[Point]) {
         assert_eq!(point.sparse, expected.sparse, "and their term weights");
     }
     assert_eq!(seen.len(), points.len(), "scrolling sees every point");
-    assert_eq!(store.ids().await.unwrap(), ids, "and so does the list of ids");
+    assert_eq!(
+        store.ids().await.unwrap(),
+        ids,
+        "and so does the list of ids"
+    );
     let chinese = Filter::eq("metadata.language", "zh");
     let page = store.scroll(Some(&chinese), None, 10).await.unwrap();
     assert_eq!(page.points.len(), 1, "scrolling honours a filter");

@@ -6,6 +6,7 @@
 //! store ranks alike and Chinese, Japanese and Korean need no dictionary.
 
 mod language;
+mod stop;
 mod terms;
 
 use std::collections::HashMap;
@@ -60,7 +61,18 @@ impl Default for Bm25 {
 impl Bm25 {
     /// The terms of a text in order, repeated ones as often as they stand there.
     pub fn terms(&self, text: &str) -> Vec<Term> {
-        terms::terms(text, self.language)
+        terms::terms(text, self.language, |_| true)
+    }
+
+    /// The terms of a question that say what it asks about: without "what", "did", "the" and
+    /// their like. Of a question that has no others: all.
+    pub fn query_terms(&self, question: &str) -> Vec<Term> {
+        let telling = |term: &str| !stop::is_stop(term, self.language);
+        let terms = terms::terms(question, self.language, telling);
+        match terms.is_empty() {
+            true => self.terms(question),
+            false => terms,
+        }
     }
 
     /// The length of a text as `average_length` counts it.
@@ -83,9 +95,9 @@ impl Bm25 {
         SparseVector::from_pairs(frequencies.into_iter().map(weigh))
     }
 
-    /// A question's vector: how often it names each term.
-    pub fn query(&self, text: &str) -> SparseVector {
-        let terms = self.terms(text);
+    /// A question's vector: how often it names each of its [`query_terms`](Self::query_terms).
+    pub fn query(&self, question: &str) -> SparseVector {
+        let terms = self.query_terms(question);
         SparseVector::from_pairs(terms.iter().map(|term| match term.kind {
             TermKind::Character => (term.index, self.character_weight),
             TermKind::Word | TermKind::Pair => (term.index, 1.0),
@@ -141,6 +153,17 @@ mod tests {
             assert!(Bm25::default().document(text).is_empty(), "{text:?}");
             assert!(Bm25::default().query(text).is_empty(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_question_is_what_it_asks_about() {
+        let texts = |question| -> Vec<String> {
+            let terms = Bm25::default().query_terms(question);
+            terms.into_iter().map(|term| term.text).collect()
+        };
+        assert_eq!(texts("What did the ravens cache?"), ["raven", "cach"]);
+        assert_eq!(texts("What is it?"), ["what", "is", "it"]);
+        assert_eq!(texts("什么鸟？"), ["什", "么鸟", "鸟"]);
     }
 
     #[test]

@@ -50,7 +50,8 @@ impl Term {
 /// The terms of `text` in order. The text is brought to normal form KC and lower case; then runs
 /// of Chinese, Japanese or Korean characters give every character and every pair of neighbours,
 /// and the rest gives its words and numbers (Unicode Standard Annex 29), stemmed.
-pub(super) fn terms(text: &str, language: Language) -> Vec<Term> {
+/// `keep` sees each before it is stemmed.
+pub(super) fn terms(text: &str, language: Language, keep: impl Fn(&str) -> bool) -> Vec<Term> {
     let text: String = text
         .nfkc()
         .map(|c| if c == '\u{2019}' { '\'' } else { c })
@@ -62,10 +63,10 @@ pub(super) fn terms(text: &str, language: Language) -> Vec<Term> {
     while !rest.is_empty() {
         let run = rest.find(|c| !is_cjk(c)).unwrap_or(rest.len());
         let (run, after) = rest.split_at(run);
-        push_characters(run, &mut terms);
+        push_characters(run, &keep, &mut terms);
         let words = after.find(is_cjk).unwrap_or(after.len());
         let (words, after) = after.split_at(words);
-        for word in words.unicode_words() {
+        for word in words.unicode_words().filter(|word| keep(word)) {
             terms.push(Term::new(stem(word, stemmer.as_ref()), TermKind::Word));
         }
         rest = after;
@@ -73,19 +74,22 @@ pub(super) fn terms(text: &str, language: Language) -> Vec<Term> {
     terms
 }
 
-fn push_characters(run: &str, terms: &mut Vec<Term>) {
+fn push_characters(run: &str, keep: impl Fn(&str) -> bool, terms: &mut Vec<Term>) {
     let starts: Vec<usize> = run.char_indices().map(|(at, _)| at).collect();
     let end = |i: usize| starts.get(i).copied().unwrap_or(run.len());
+    let mut push = |text: &str, kind| {
+        if keep(text) {
+            terms.push(Term::new(text.to_owned(), kind));
+        }
+    };
     if starts.len() == 1 {
-        terms.push(Term::new(run.to_owned(), TermKind::Word));
+        push(run, TermKind::Word);
         return;
     }
     for (i, start) in starts.iter().enumerate() {
-        let character = run[*start..end(i + 1)].to_owned();
-        terms.push(Term::new(character, TermKind::Character));
+        push(&run[*start..end(i + 1)], TermKind::Character);
         if i + 1 < starts.len() {
-            let pair = run[*start..end(i + 2)].to_owned();
-            terms.push(Term::new(pair, TermKind::Pair));
+            push(&run[*start..end(i + 2)], TermKind::Pair);
         }
     }
 }
@@ -131,7 +135,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
-        let terms = terms(text, Language::English);
+        let terms = terms(text, Language::English, |_| true);
         let texts: Vec<&str> = terms.iter().map(|term| term.text.as_str()).collect();
         assert_eq!(texts, expected, "{text:?}");
     }
@@ -160,7 +164,7 @@ mod tests {
     #[test]
     fn a_character_alone_counts_as_a_word() {
         let kinds = |text| -> Vec<TermKind> {
-            terms(text, Language::English)
+            terms(text, Language::English, |_| true)
                 .iter()
                 .map(|t| t.kind)
                 .collect()
@@ -183,7 +187,7 @@ mod tests {
         #[test]
         fn no_text_is_too_strange(text in "\\PC*|.*|[\\u{0}-\\u{10ffff}]{0,40}", language in 0..19_usize) {
             let language = Language::all().nth(language).unwrap_or_default();
-            for term in terms(&text, language) {
+            for term in terms(&text, language, |_| true) {
                 prop_assert_eq!(term.index, Term::index_of(&term.text));
             }
         }
@@ -194,7 +198,7 @@ mod tests {
             language in 0..19_usize,
         ) {
             let language = Language::all().nth(language).unwrap_or_default();
-            terms(&word, language);
+            terms(&word, language, |_| true);
         }
     }
 }

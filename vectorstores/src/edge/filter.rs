@@ -4,7 +4,7 @@ use corbie_core::{Filter, Range};
 use qdrant_edge::external::ordered_float::OrderedFloat;
 use qdrant_edge::{
     Condition, FieldCondition, Filter as EngineFilter, HasIdCondition, JsonPath, Match,
-    RangeInterface, ValueVariants,
+    ValueVariants,
 };
 use serde_json::Value;
 
@@ -79,7 +79,7 @@ fn within(field: &str, range: &Range) -> Option<Condition> {
         lte: range.lte.map(OrderedFloat),
         lt: range.lt.map(OrderedFloat),
     };
-    let condition = FieldCondition::new_range(path(field)?, RangeInterface::Float(range));
+    let condition = FieldCondition::new_range(path(field)?, range);
     Some(Condition::Field(condition))
 }
 

@@ -1,10 +1,9 @@
 //! Threads for calls that block.
 
-use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
-use corbie_core::{Error, ErrorKind, Result};
+use corbie_core::{BoxFuture, Error, ErrorKind, Result};
 use tokio::sync::oneshot;
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -45,7 +44,7 @@ impl Threads {
     pub(super) fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> impl Future<Output = Result<T>> + Send + use<T> {
+    ) -> BoxFuture<'static, Result<T>> {
         let (sender, receiver) = oneshot::channel();
         self.start_work(move || {
             // A panic of the engine must cost this call, not the thread that serves the others.
@@ -54,7 +53,7 @@ impl Threads {
                 let _ = sender.send(value);
             }
         });
-        async move {
+        Box::pin(async move {
             receiver.await.map_err(|_| {
                 Error::new(
                     ErrorKind::Internal,
@@ -62,7 +61,7 @@ impl Threads {
                     "its engine gave up on a call",
                 )
             })
-        }
+        })
     }
 
     /// Runs `work` without telling anybody.

@@ -1,0 +1,311 @@
+//! The embedded Qdrant engine keeps the laws of a store, and what it acknowledged survives a
+//! kill. The children that are killed are this test binary itself.
+#![cfg(feature = "edge")]
+#![allow(clippy::unwrap_used)]
+
+mod kit;
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use corbie_core::testing::conformance;
+use corbie_core::{
+    Chunk, ErrorKind, Filter, Metadata, Point, Query, Range, SearchRequest, SparseVector,
+    VectorStore, ids,
+};
+use corbie_vectorstores::index::{Collections, Index, IngestEvent};
+use corbie_vectorstores::{EdgeOptions, EdgeStore, MemoryStore, edge_stores};
+use futures::executor::block_on;
+use kit::{CountingEmbedder, Files, parts, points};
+use proptest::prelude::*;
+
+/// Where a child finds its folder; absent in the parent.
+const CHILD_FOLDER: &str = "CORBIE_TEST_CHILD_FOLDER";
+
+fn open(folder: &Path, dimension: usize) -> EdgeStore {
+    let options = EdgeOptions {
+        dimension: Some(dimension),
+        ..EdgeOptions::default()
+    };
+    EdgeStore::open(folder, options).unwrap()
+}
+
+/// A point with a few facts to filter by.
+fn point(number: usize) -> Point {
+    let source = format!("{}.md", number % 7);
+    let document = ids::document("edge", &source);
+    let text = format!("line {number}");
+    let angle = number as f32;
+    let mut metadata = Metadata::new();
+    metadata.insert("n".into(), (number % 5).into());
+    metadata.insert(
+        "tags".into(),
+        vec![format!("t{}", number % 3), "all".into()].into(),
+    );
+    metadata.insert("a.b \"c\"".into(), (number % 2 == 0).into());
+    metadata.insert("half".into(), (number as f64 / 2.0).into());
+    Point {
+        dense: Some(vec![angle.cos(), angle.sin(), 0.5, 0.1]),
+        sparse: Some(SparseVector::from_pairs([
+            (number as u32 % 11, 1.0),
+            (100 + number as u32 % 3, 0.5 + (number % 4) as f32),
+        ])),
+        chunk: Chunk {
+            id: ids::chunk(&document, &text, 0),
+            document,
+            source,
+            start: number,
+            end: number + text.len(),
+            text,
+            page: (number % 4 != 0).then_some(number as u32 % 4),
+            heading: vec!["鸟".into()],
+            metadata,
+        },
+    }
+}
+
+#[test]
+fn it_keeps_the_laws_of_a_store() {
+    let dir = tempfile::tempdir().unwrap();
+    block_on(conformance::vector_store(&open(dir.path(), 4)));
+}
+
+#[test]
+fn it_works_inside_a_runtime_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    let store = open(dir.path(), 4);
+    runtime.block_on(conformance::vector_store(&store));
+}
+
+#[test]
+fn opened_again_it_holds_the_same_and_finds_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("new");
+    let store = open(&folder, 4);
+    block_on(store.upsert((0..50).map(point).collect())).unwrap();
+    let before = block_on(points(&store));
+    drop(store);
+    let store = open(&folder, 4);
+    assert_eq!(block_on(points(&store)), before);
+    drop(store);
+    let other = EdgeOptions {
+        dimension: Some(8),
+        ..EdgeOptions::default()
+    };
+    let error = EdgeStore::open(&folder, other).map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Mismatch);
+    assert_eq!(block_on(open(&folder, 4).count(None)).unwrap(), 50);
+}
+
+/// The same points in both stores, some of them replaced and deleted, before and after the
+/// engine has tidied up.
+#[test]
+fn it_ranks_as_the_exact_store_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let edge = open(dir.path(), 4);
+    let memory = MemoryStore::new(Some(4));
+    for store in [&edge as &dyn VectorStore, &memory] {
+        block_on(store.upsert((0..200).map(point).collect())).unwrap();
+        let mut changed: Vec<Point> = (0..40).map(point).collect();
+        changed.iter_mut().for_each(|p| p.sparse = point(3).sparse);
+        block_on(store.upsert(changed)).unwrap();
+        let gone = (150..200).map(|n| point(n).chunk.id).collect();
+        block_on(store.delete(corbie_core::Selection::Ids(gone))).unwrap();
+    }
+    let dense = vec![0.3, 0.8, 0.1, 0.0];
+    let sparse = SparseVector::from_pairs([(3, 1.0), (7, 2.0), (101, 1.0)]);
+    let queries = [
+        Query::Dense(dense.clone()),
+        Query::Sparse(sparse.clone()),
+        Query::Fused {
+            dense,
+            sparse,
+            dense_weight: 0.7,
+        },
+    ];
+    for tidy in [false, true] {
+        if tidy {
+            block_on(edge.optimize()).unwrap();
+        }
+        for query in &queries {
+            for filter in [None, Some(Filter::eq("metadata.tags", "t1"))] {
+                let request = SearchRequest {
+                    query: query.clone(),
+                    filter,
+                    limit: 150,
+                };
+                let exact = block_on(memory.search(request.clone())).unwrap();
+                let found = block_on(edge.search(request)).unwrap();
+                assert_eq!(found.len(), exact.len(), "{query:?}");
+                for (found, exact) in found.iter().zip(&exact) {
+                    let near = |a: f32, b: f32| (a - b).abs() < 1e-4;
+                    assert!(
+                        near(found.score, exact.score),
+                        "{query:?}: {found:?} {exact:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn value() -> impl Strategy<Value = serde_json::Value> {
+    prop_oneof![
+        (0..6_i64).prop_map(Into::into),
+        any::<bool>().prop_map(Into::into),
+        "t[0-3]|[0-6]\\.md|' OR 1=1|\\PC{0,4}".prop_map(Into::into),
+        Just(serde_json::Value::Null),
+        (0..9_u8).prop_map(|n| (f64::from(n) / 2.0).into()),
+        Just(u64::MAX.into()),
+    ]
+}
+
+fn field() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => prop::sample::select(vec![
+            "source", "document", "page", "metadata.n", "metadata.tags", "metadata.half",
+            "metadata.a.b \"c\"",
+        ])
+        .prop_map(str::to_owned),
+        1 => "\\PC{0,6}",
+        1 => "metadata\\.\\PC{0,6}",
+    ]
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let bound = || prop::option::of(-1.0..6.0_f64);
+    let leaf = prop_oneof![
+        (field(), value()).prop_map(|(f, v)| Filter::eq(f, v)),
+        (field(), prop::collection::vec(value(), 0..3)).prop_map(|(f, v)| Filter::is_in(f, v)),
+        (field(), bound(), bound(), bound(), bound())
+            .prop_map(|(f, gte, gt, lte, lt)| { Filter::range(f, Range { gte, gt, lte, lt }) }),
+    ];
+    leaf.prop_recursive(3, 8, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Filter::All),
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Filter::Any),
+            inner.prop_map(Filter::not),
+        ]
+    })
+}
+
+/// No field, value or nesting makes a filter find more, or less, than it says.
+#[test]
+fn filters_mean_what_they_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), 4);
+    let all: Vec<Point> = (0..40).map(point).collect();
+    block_on(store.upsert(all.clone())).unwrap();
+    let matching = |filter: &Filter| {
+        let payload = |p: &&Point| filter.matches(&serde_json::to_value(&p.chunk).unwrap());
+        all.iter().filter(payload).count()
+    };
+    proptest!(|(filter in filter())| {
+        prop_assert_eq!(block_on(store.count(Some(&filter))).unwrap(), matching(&filter));
+    });
+}
+
+/// Starts the test `name` of this binary as a child that works in `folder`, kills it after its
+/// line number `lines` that says "ack", and returns what these lines acknowledged.
+fn kill_child(name: &str, folder: &Path, lines: usize) -> Vec<String> {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads", "1"])
+        .env(CHILD_FOLDER, folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = BufReader::new(child.stderr.take().unwrap());
+    let acknowledged = output
+        .lines()
+        .map_while(Result::ok)
+        .filter_map(|line| line.strip_prefix("ack ").map(str::to_owned))
+        .take(lines)
+        .collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    acknowledged
+}
+
+fn child_folder() -> Option<PathBuf> {
+    std::env::var_os(CHILD_FOLDER).map(PathBuf::from)
+}
+
+#[test]
+#[allow(clippy::print_stderr)] // How the child speaks to its parent.
+fn child_that_writes() {
+    let Some(folder) = child_folder() else { return };
+    let store = open(&folder, 4);
+    for number in 0.. {
+        block_on(store.upsert(vec![point(number)])).unwrap();
+        eprintln!("ack {number}");
+    }
+}
+
+#[test]
+fn acknowledged_points_survive_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    for lines in [1, 7, 20] {
+        let acknowledged = kill_child("child_that_writes", dir.path(), lines);
+        assert_eq!(acknowledged.len(), lines);
+        let store = open(dir.path(), 4);
+        let ids = block_on(store.ids()).unwrap();
+        for number in acknowledged {
+            let id = point(number.parse().unwrap()).chunk.id;
+            assert!(
+                ids.contains(&id),
+                "point {number} was acknowledged and is lost"
+            );
+        }
+    }
+}
+
+fn many_files() -> Files {
+    let files = Files::default();
+    for file in 0..40 {
+        let lines: Vec<String> = (0..10)
+            .map(|n| format!("line {n} of {file}, 第{n}行"))
+            .collect();
+        files.write(&format!("{file:02}.md"), &lines.join("\n"));
+    }
+    files
+}
+
+fn open_index(folder: &Path) -> Index {
+    let parts = parts(CountingEmbedder::new("m", 16), edge_stores());
+    Index::open(&Collections::new(folder), "birds", parts).unwrap()
+}
+
+#[test]
+#[allow(clippy::print_stderr)]
+fn child_that_ingests() {
+    let Some(folder) = child_folder() else { return };
+    let progress = |event: IngestEvent<'_>| match event {
+        IngestEvent::Done { source, .. } => eprintln!("ack {source}"),
+        IngestEvent::Embedded { .. } => eprintln!("ack "),
+        IngestEvent::Listed { .. } => {}
+    };
+    block_on(open_index(&folder).sync(&many_files(), "/birds", &progress)).unwrap();
+}
+
+#[test]
+fn a_killed_ingest_ends_like_an_undisturbed_one() {
+    let files = many_files();
+    let undisturbed = {
+        let dir = tempfile::tempdir().unwrap();
+        let index = open_index(dir.path());
+        block_on(index.sync(&files, "/birds", &())).unwrap();
+        block_on(points(index.store().as_ref()))
+    };
+    for lines in [1, 10, 30] {
+        let dir = tempfile::tempdir().unwrap();
+        kill_child("child_that_ingests", dir.path(), lines);
+        let index = open_index(dir.path());
+        let report = block_on(index.sync(&files, "/birds", &())).unwrap();
+        assert_eq!((report.files, report.failed.len()), (40, 0));
+        let left = block_on(points(index.store().as_ref()));
+        assert!(left == undisturbed, "after a kill at line {lines}");
+    }
+}

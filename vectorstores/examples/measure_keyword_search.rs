@@ -1,6 +1,6 @@
 //! Measures keyword search on a data set in BEIR's layout.
 //!
-//! `cargo run --release -p corbie-vectorstores --example measure_keyword_search -- DIR SPLIT`
+//! `cargo run --release -p corbie-vectorstores --example measure_keyword_search -- DIR SPLIT [CHARACTER_WEIGHT]`
 #![allow(clippy::print_stdout)]
 
 use std::path::Path;
@@ -11,14 +11,14 @@ use corbie_vectorstores::eval::{EvalOptions, evaluate};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [dir, split, ..] = &arguments[..] else {
-        return Err("arguments: DIR SPLIT".into());
+        return Err("arguments: DIR SPLIT [CHARACTER_WEIGHT]".into());
     };
     let mut options = EvalOptions {
         mode: SearchMode::Keyword,
         ..EvalOptions::default()
     };
-    if let Some(w) = arguments.get(2) {
-        options.bm25.character_weight = w.parse()?;
+    if let Some(weight) = arguments.get(2) {
+        options.bm25.character_weight = weight.parse()?;
     }
     let scores = evaluate(Path::new(dir), split, &options);
     let scores = futures::executor::block_on(scores)?;

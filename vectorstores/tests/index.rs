@@ -151,6 +151,27 @@ fn another_splitter_cuts_everything_anew() {
     assert_eq!(sync(&index, &files).skipped, 1);
 }
 
+/// A server ingests on a task of its runtime.
+#[test]
+fn a_sync_may_move_between_threads() {
+    fn sendable<T: Send>(_: &T) {}
+    let dir = tempfile::tempdir().unwrap();
+    let parts = parts(
+        CountingEmbedder::new("m", 16),
+        lasting_stores(Fault::never()),
+    );
+    let index = Index::open(&collections(&dir), "birds", parts).unwrap();
+    let files = Files::new([("a.md", "one")]);
+    let syncing = index.sync(&files, ROOT, &());
+    sendable(&syncing);
+    drop(syncing);
+    assert_eq!(
+        sync(&index, &files).added,
+        1,
+        "a dropped sync holds nothing up"
+    );
+}
+
 /// SQLite's way: fail the Nth write, for every N, and look at what is left.
 #[test]
 fn an_interruption_at_any_write_changes_nothing_in_the_end() {

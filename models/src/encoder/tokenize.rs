@@ -18,6 +18,8 @@ pub(super) struct TextTokenizer {
     /// What a document's prompt leaves of that.
     limit: usize,
     lowercase: bool,
+    /// The token that stands for whatever the vocabulary has not got.
+    unknown: Option<u32>,
 }
 
 impl TextTokenizer {
@@ -49,6 +51,7 @@ impl TextTokenizer {
             room: max_tokens.saturating_sub(before.len() + after.len()),
             limit: 0,
             lowercase,
+            unknown: ["[UNK]", "<unk>"].iter().find_map(|token| tokenizer.token_to_id(token)),
             tokenizer,
         };
         this.limit = this.room.saturating_sub(this.count(document_prompt));
@@ -90,5 +93,12 @@ impl TokenCounter for TextTokenizer {
 
     fn limit(&self) -> usize {
         self.limit
+    }
+
+    /// The share of tokens that are not the unknown one; of a text without tokens: 1.
+    fn coverage(&self, text: &str) -> f32 {
+        let Ok(ids) = self.ids(text) else { return 0.0 };
+        let unknown = ids.get_ids().iter().filter(|id| Some(**id) == self.unknown).count();
+        1.0 - unknown as f32 / ids.len().max(1) as f32
     }
 }

@@ -101,6 +101,7 @@ impl Trouble {
         }
     }
 
+    #[cfg(feature = "pdf")]
     fn hint(self, hint: &'static str) -> Self {
         Self {
             hint: Some(hint),

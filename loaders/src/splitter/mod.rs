@@ -1,7 +1,7 @@
 //! Cutting a document's text into spans that fit a model.
 //!
-//! Three questions, one file each: where a text can be cut ([`blocks`] finds headings,
-//! paragraphs, code and tables; [`sentences`] finds sentences), how much fits ([`measure`]), and
+//! Three questions, one file each: where a text can be cut (`blocks` finds headings,
+//! paragraphs, code and tables; `sentences` finds sentences), how much fits (`measure`), and
 //! which pieces go together (here).
 
 mod blocks;

@@ -4,8 +4,8 @@
 //! budget of instructions and of output, without I/O, and what a message says never becomes a
 //! special token.
 
-mod encode;
 mod environment;
+mod guard;
 mod plain;
 mod python;
 #[cfg(test)]
@@ -17,10 +17,12 @@ use minijinja::{Environment, Value, context};
 use serde_json::json;
 
 use crate::gguf::GgufFile;
+use crate::tokenizer::Tokenizer;
 
 pub use plain::PLAIN_STOPS;
 
 use environment::Output;
+use guard::Guard;
 
 /// The most bytes a rendered prompt may have.
 const MAX_PROMPT_BYTES: usize = 64 << 20;
@@ -189,13 +191,30 @@ impl ChatTemplate {
         Ok(output.into_text())
     }
 
-    /// The prompt of a request.
+    /// The token ids of a request's prompt.
+    ///
+    /// Only the template's own words make special tokens. Where a message or a tool has the name
+    /// of one, such as `<|im_start|>`, it is encoded as the characters it is and opens no role.
     ///
     /// # Errors
     ///
-    /// As [`ChatTemplate::render`].
-    pub fn render_request(&self, request: &ChatRequest) -> Result<String> {
-        self.render(&request.messages, &request.tools, true)
+    /// Those of [`ChatTemplate::render`] and [`Tokenizer::encode`].
+    pub fn encode_chat(&self, tokenizer: &Tokenizer, request: &ChatRequest) -> Result<Vec<u32>> {
+        let mut messages: Vec<serde_json::Value> =
+            request.messages.iter().map(message_json).collect();
+        let mut tools: Vec<serde_json::Value> = request.tools.iter().map(tool_json).collect();
+        let source = self.source.as_deref().unwrap_or_default();
+        let guard = Guard::new(tokenizer, source, messages.iter().chain(&tools));
+        guard.hide(&mut messages);
+        guard.hide(&mut tools);
+        let prompt = self.render_json(&json!(messages), &json!(tools), true)?;
+        let (prompt, literal) = guard.reveal(&prompt);
+        let mut ids = tokenizer.encode_except(&prompt, &literal)?;
+        match tokenizer.bos() {
+            Some(bos) if tokenizer.adds_bos() && ids.first() != Some(&bos) => ids.insert(0, bos),
+            _ => {}
+        }
+        Ok(ids)
     }
 
     fn environment(&self) -> Result<Environment<'_>> {

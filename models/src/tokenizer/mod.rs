@@ -16,6 +16,7 @@ mod stream;
 mod vocabulary;
 mod word_piece;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -164,13 +165,6 @@ impl Tokenizer {
     ///
     /// [`BadInput`](ErrorKind::BadInput) for a character the vocabulary has no token for.
     pub fn encode(&self, text: &str, options: EncodeOptions) -> Result<Vec<u32>> {
-        if u32::try_from(text.len()).is_err() {
-            return Err(Error::new(
-                ErrorKind::LimitExceeded,
-                &self.name,
-                format!("a text of {} bytes is too long", text.len()),
-            ));
-        }
         if let Engine::HuggingFace(engine) = &self.engine {
             return engine.encode(text, options, &self.name);
         }
@@ -183,26 +177,68 @@ impl Tokenizer {
         } else {
             &self.always_whole
         };
-        let mut rest = text;
-        if let Some(finder) = finder {
-            let mut strip = false;
-            let mut end = 0;
-            for (found, id) in finder.find(text) {
-                self.encode_plain(&text[end..found.start], strip, &mut ids)?;
-                ids.push(id);
-                end = found.end;
-                strip = self.vocabulary.strips_after(id);
-            }
-            rest = &text[end..];
-            if strip {
-                rest = rest.trim_start();
-            }
-        }
-        self.encode_plain(rest, false, &mut ids)?;
+        self.encode_found(text, finder.as_ref(), &[], &mut ids)?;
         if options.add_special {
             ids.extend(self.vocabulary.suffix);
         }
         Ok(ids)
+    }
+
+    /// The ids of `text`, special tokens parsed except where they touch one of the `literal`
+    /// ranges, which are in order.
+    pub(crate) fn encode_except(&self, text: &str, literal: &[Range<usize>]) -> Result<Vec<u32>> {
+        let mut ids = Vec::with_capacity(text.len() / 4 + 2);
+        if let Engine::HuggingFace(engine) = &self.engine {
+            // That library knows no ranges, so the pieces are encoded apart.
+            let mut end = 0;
+            let mut piece = |range: Range<usize>, parse_special: bool| -> Result<()> {
+                let options = EncodeOptions {
+                    add_special: false,
+                    parse_special,
+                };
+                ids.extend(engine.encode(&text[range], options, &self.name)?);
+                Ok(())
+            };
+            for range in literal {
+                piece(end..range.start, true)?;
+                piece(range.clone(), false)?;
+                end = range.end;
+            }
+            piece(end..text.len(), true)?;
+            return Ok(ids);
+        }
+        self.encode_found(text, self.special.as_ref(), literal, &mut ids)?;
+        Ok(ids)
+    }
+
+    fn encode_found(
+        &self,
+        text: &str,
+        finder: Option<&Finder>,
+        literal: &[Range<usize>],
+        ids: &mut Vec<u32>,
+    ) -> Result<()> {
+        if u32::try_from(text.len()).is_err() {
+            return Err(Error::new(
+                ErrorKind::LimitExceeded,
+                &self.name,
+                format!("a text of {} bytes is too long", text.len()),
+            ));
+        }
+        let mut strip = false;
+        let mut end = 0;
+        let mut literal = literal.iter().peekable();
+        for (found, id) in finder.into_iter().flat_map(|finder| finder.find(text)) {
+            while literal.next_if(|range| range.end <= found.start).is_some() {}
+            if literal.peek().is_some_and(|range| range.start < found.end) {
+                continue;
+            }
+            self.encode_plain(&text[end..found.start], strip, ids)?;
+            ids.push(id);
+            end = found.end;
+            strip = self.vocabulary.strips_after(id);
+        }
+        self.encode_plain(&text[end..], strip, ids)
     }
 
     fn encode_plain(&self, text: &str, strip: bool, ids: &mut Vec<u32>) -> Result<()> {
@@ -358,10 +394,7 @@ impl Finder {
         Ok(Some(Self { automaton, ids }))
     }
 
-    fn find<'a>(
-        &'a self,
-        text: &'a str,
-    ) -> impl Iterator<Item = (std::ops::Range<usize>, u32)> + 'a {
+    fn find<'a>(&'a self, text: &'a str) -> impl Iterator<Item = (Range<usize>, u32)> + 'a {
         self.automaton
             .find_iter(text)
             // A name that is no whole UTF-8 could begin inside a character.

@@ -1,6 +1,8 @@
 //! Measures a chat model: loading, reading a prompt, writing.
 //!
-//!     cargo run --release -p corbie-models --example speed -- MODEL.gguf [PROMPT] [WRITTEN] [RUNS]
+//! ```text
+//! cargo run --release -p corbie-models --example speed -- MODEL.gguf [PROMPT] [WRITTEN] [RUNS]
+//! ```
 //!
 //! Prints medians over the runs, and the most memory the process had.
 

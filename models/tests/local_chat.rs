@@ -1,7 +1,7 @@
 //! Local chat models, tiny ones with random weights and real ones where they are at hand.
 
 #![cfg(feature = "local")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod tiny;
 

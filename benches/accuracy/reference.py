@@ -118,7 +118,7 @@ def state(architecture, tensors, config):
         if architecture == "gemma3" and "norm" in name:
             # GGUF folds in the one that Gemma adds to the weight of each normalisation.
             values = values - 1
-        named[target] = torch.from_numpy(np.ascontiguousarray(values))
+        named[target] = torch.from_numpy(np.array(values))
     return named
 
 

@@ -1,6 +1,8 @@
 //! Writes the logits that follow each token of a given text: what `benches/accuracy` reads.
 //!
-//!     echo 1,2,3 | cargo run --release -p corbie-models --example logits -- MODEL.gguf [f32]
+//! ```text
+//! echo 1,2,3 | cargo run --release -p corbie-models --example logits -- MODEL.gguf [f32]
+//! ```
 //!
 //! Token ids come on standard input, separated by commas; logits go to standard output as
 //! little-endian `f32`, one row of the vocabulary's length a token.

@@ -24,6 +24,9 @@ pub mod encoder;
 #[cfg(feature = "local")]
 pub mod sampling;
 
+#[cfg(feature = "local")]
+pub mod chat;
+
 #[cfg(feature = "openai")]
 pub mod openai;
 

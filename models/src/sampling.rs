@@ -252,12 +252,12 @@ mod tests {
     fn draws_follow_the_probabilities() {
         let mut sampler = Sampler::new(&options(|_| ())).unwrap();
         let logits = [0.0f32, 2.0f32.ln(), 5.0f32.ln()];
-        let mut counts = [0; 3];
+        let mut counts = [0i32; 3];
         for _ in 0..16_000 {
             counts[sampler.choose(&logits, &[]).unwrap() as usize] += 1;
         }
         for (count, expected) in counts.iter().zip([2000, 4000, 10_000]) {
-            assert!((count - expected as i32).abs() < 250, "{counts:?}");
+            assert!((count - expected).abs() < 250, "{counts:?}");
         }
     }
 

@@ -1,0 +1,243 @@
+//! Chat with a model file on this machine.
+//!
+//! A [`LocalChatModel`] is a handle: the decoder works on a thread of its own, one request after
+//! the other, and sends events as it goes. Requests that come meanwhile wait; a stream that is
+//! dropped ends its request at the next token, or at the next piece of its prompt. What the last
+//! request's tokens share with the next prompt is not computed again.
+
+mod completion;
+mod engine;
+mod job;
+mod output;
+mod worker;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use corbie_core::{
+    BoxFuture, ChatModel, ChatModelInfo, ChatRequest, ChatStream, Error, ErrorKind, ResponseFormat,
+    Result, TokenCounter, ToolChoice,
+};
+use futures::channel::mpsc;
+
+pub use completion::{Completion, GenerateOptions};
+
+use crate::decoder::Decoder;
+use crate::gguf::GgufFile;
+use crate::kernels::Precision;
+use crate::sampling::Sampler;
+use crate::template::ChatTemplate;
+use crate::tokenizer::Tokenizer;
+use engine::Engine;
+use job::Answer;
+use output::{Opening, Output};
+use worker::Worker;
+
+/// The most tokens of context that a model has without being asked for more.
+pub const DEFAULT_CONTEXT: usize = 8192;
+
+/// The most stop texts of one request, and the most bytes of one of them.
+const MAX_STOPS: (usize, usize) = (16, 256);
+
+/// How a [`LocalChatModel`] is loaded.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LocalChatOptions {
+    /// The name it goes by; `None`: the file's path.
+    pub name: Option<String>,
+    /// How its weights are multiplied.
+    pub precision: Precision,
+    /// The most tokens of prompt and answer together; `None`: as many as the model was made for,
+    /// but at most [`DEFAULT_CONTEXT`], because every token of context takes memory.
+    pub context_length: Option<usize>,
+    /// How many threads compute; `None`: those that the whole process shares.
+    pub threads: Option<usize>,
+}
+
+/// A chat model from a GGUF file, computed on this machine.
+///
+/// ```no_run
+/// use std::path::Path;
+///
+/// use corbie_core::{ChatModel, ChatRequest, Message};
+/// use corbie_models::chat::{LocalChatModel, LocalChatOptions};
+///
+/// # async fn example() -> corbie_core::Result<()> {
+/// let path = Path::new("SmolLM2-135M-Instruct.Q4_1.gguf");
+/// let model = LocalChatModel::load(path, LocalChatOptions::default())?;
+/// let request = ChatRequest::new([Message::user("What is the capital of France?")]);
+/// assert!(model.complete(request).await?.message.content.contains("Paris"));
+/// # Ok(())
+/// # }
+/// ```
+pub struct LocalChatModel {
+    info: ChatModelInfo,
+    /// How messages name it.
+    subject: String,
+    tokenizer: Arc<Tokenizer>,
+    template: ChatTemplate,
+    worker: Worker<Engine>,
+}
+
+impl LocalChatModel {
+    /// Loads the model in the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`GgufFile::open`] and [`Decoder::load`]; of a vocabulary or chat template that
+    /// cannot be read; [`BadInput`](ErrorKind::BadInput) for options out of range.
+    pub fn load(path: &Path, options: LocalChatOptions) -> Result<Self> {
+        Self::from_file(&GgufFile::open(path)?, &path.display().to_string(), options)
+    }
+
+    /// Loads the model in an open file; `name` is its name if the options give none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LocalChatModel::load`].
+    pub fn from_file(file: &GgufFile, name: &str, options: LocalChatOptions) -> Result<Self> {
+        let model = options.name.unwrap_or_else(|| name.to_owned());
+        let subject = format!("model `{model}`");
+        let positive = |option: Option<usize>, field: &str| match option {
+            Some(0) => Err(Error::new(
+                ErrorKind::BadInput,
+                &subject,
+                format!("the option `{field}` must be at least 1"),
+            )),
+            option => Ok(option),
+        };
+        let threads = positive(options.threads, "threads")?;
+        let asked = positive(options.context_length, "context_length")?;
+
+        let decoder = Arc::new(Decoder::load(file, options.precision)?);
+        let template = ChatTemplate::from_gguf(file)?;
+        let context_length = asked
+            .unwrap_or(DEFAULT_CONTEXT)
+            .min(decoder.config().context_length);
+        let tokenizer = Tokenizer::from_gguf(file)?.with_limit(context_length);
+        let (tokens, known) = (tokenizer.vocab_size(), decoder.vocabulary());
+        if tokens > known {
+            return Err(Error::new(
+                ErrorKind::Malformed,
+                &subject,
+                format!("its tokenizer has {tokens} tokens, its weights know {known}"),
+            ));
+        }
+        let name = subject.clone();
+        Ok(Self {
+            worker: Worker::start(&subject, threads, move || Engine::new(&name, &decoder))?,
+            info: ChatModelInfo {
+                model,
+                context_length,
+            },
+            subject,
+            tokenizer: Arc::new(tokenizer),
+            template,
+        })
+    }
+
+    /// Its tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Its chat template.
+    pub fn template(&self) -> &ChatTemplate {
+        &self.template
+    }
+
+    /// How many tokens may follow a prompt.
+    fn room(&self, tokens: usize) -> Result<usize> {
+        let limit = self.info.context_length;
+        limit.checked_sub(tokens).ok_or_else(|| {
+            Error::new(
+                ErrorKind::ContextTooLong { tokens, limit },
+                &self.subject,
+                format!("the prompt has {tokens} tokens, the context holds {limit}"),
+            )
+            .hint("shorten the prompt, or load the model with a longer context")
+        })
+    }
+
+    /// The tokens of a request's prompt.
+    fn prompt(&self, request: &ChatRequest) -> Result<Vec<u32>> {
+        self.template.encode_chat(&self.tokenizer, request)
+    }
+
+    /// Refuses what cannot be promised yet, and options out of range.
+    fn check(&self, request: &ChatRequest) -> Result<()> {
+        let later = |what: &str| {
+            let cause =
+                format!("{what} come with constrained decoding, which it does not have yet");
+            Err(Error::new(ErrorKind::Unsupported, &self.subject, cause))
+        };
+        if !request.tools.is_empty() && request.tool_choice != ToolChoice::None {
+            return later("tool calls");
+        }
+        if request.response_format != ResponseFormat::Text {
+            return later("answers by a JSON Schema");
+        }
+        let (count, bytes) = MAX_STOPS;
+        let fits = |stop: &String| (1..=bytes).contains(&stop.len());
+        if request.stop.len() > count || !request.stop.iter().all(fits) {
+            let cause = format!("at most {count} texts of 1 to {bytes} bytes each");
+            return Err(Error::new(ErrorKind::BadInput, "request.stop", cause));
+        }
+        Ok(())
+    }
+
+    /// What the answer to a prompt begins in.
+    fn opening(&self, prompt: &[u32]) -> Opening {
+        let last = &prompt[prompt.len().saturating_sub(8)..];
+        let last = self.tokenizer.decode(last, false);
+        if last.trim_end().ends_with("<think>") {
+            Opening::Thought
+        } else if self.template.source().is_none() {
+            Opening::Space
+        } else {
+            Opening::Answer
+        }
+    }
+}
+
+impl ChatModel for LocalChatModel {
+    fn info(&self) -> &ChatModelInfo {
+        &self.info
+    }
+
+    fn tokens(&self) -> Option<&dyn TokenCounter> {
+        Some(self.tokenizer.as_ref())
+    }
+
+    fn prompt_tokens(&self, request: &ChatRequest) -> Result<usize> {
+        self.prompt(request).map(|prompt| prompt.len())
+    }
+
+    fn stream(&self, request: ChatRequest) -> BoxFuture<'_, Result<ChatStream>> {
+        Box::pin(async move {
+            let sampler = Sampler::new(&request.sampling)?;
+            self.check(&request)?;
+            let prompt = self.prompt(&request)?;
+            let room = self.room(prompt.len())?;
+            let mut stops = request.stop;
+            stops.extend(self.template.stops().iter().map(|stop| (*stop).to_owned()));
+            let (events, receiver) = mpsc::unbounded();
+            self.worker.submit(Answer {
+                tokenizer: self.tokenizer.clone(),
+                output: Output::new(stops, self.opening(&prompt)),
+                max_tokens: request.max_tokens.map_or(room, |most| most.min(room)),
+                prompt,
+                sampler,
+                events,
+            })?;
+            Ok(job::events(receiver, &self.subject))
+        })
+    }
+}
+
+impl std::fmt::Debug for LocalChatModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalChatModel")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
+    }
+}

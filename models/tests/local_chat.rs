@@ -1,0 +1,280 @@
+//! Local chat models, tiny ones with random weights and real ones where they are at hand.
+
+#![cfg(feature = "local")]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod tiny;
+
+use std::path::Path;
+
+use corbie_core::testing::conformance;
+use corbie_core::{
+    ChatEvent, ChatModel, ChatRequest, ErrorKind, FinishReason, Message, ResponseFormat, Sampling,
+    ToolSpec,
+};
+use corbie_models::chat::{GenerateOptions, LocalChatModel, LocalChatOptions};
+use futures::StreamExt;
+
+use tiny::{Storage, TinyModel};
+
+fn tiny_model(name: &str, options: LocalChatOptions) -> LocalChatModel {
+    let file = TinyModel::fixture(name)
+        .with_vocabulary()
+        .file(Storage::F32);
+    LocalChatModel::from_file(&file, "tiny", options).unwrap()
+}
+
+fn llama() -> LocalChatModel {
+    tiny_model("llama", LocalChatOptions::default())
+}
+
+fn ask(question: &str, max_tokens: usize) -> ChatRequest {
+    ChatRequest {
+        max_tokens: Some(max_tokens),
+        ..ChatRequest::new([Message::user(question)])
+    }
+}
+
+#[tokio::test]
+async fn tiny_models_keep_the_laws() {
+    for name in ["llama", "gemma3"] {
+        conformance::chat_model(&tiny_model(name, LocalChatOptions::default())).await;
+    }
+}
+
+#[tokio::test]
+async fn smollm2_keeps_the_laws_and_knows_capitals() {
+    let Some(path) = std::env::var_os("CORBIE_SMOLLM2") else {
+        eprintln!("skipped: CORBIE_SMOLLM2 is not set to the path of its GGUF file");
+        return;
+    };
+    let options = LocalChatOptions {
+        context_length: Some(512),
+        ..LocalChatOptions::default()
+    };
+    let model = LocalChatModel::load(Path::new(&path), options).unwrap();
+    conformance::chat_model(&model).await;
+    let request = ask("What is the capital of France? Answer with one word.", 24);
+    let reply = model.complete(request).await.unwrap();
+    assert!(reply.message.content.contains("Paris"), "{reply:?}");
+}
+
+#[tokio::test]
+async fn a_prompt_that_goes_on_is_not_read_again() {
+    let model = llama();
+    let first = model
+        .complete(ask("Where do ravens live?", 4))
+        .await
+        .unwrap();
+    assert_eq!(first.usage.cached_tokens, 0);
+    let longer = ChatRequest {
+        max_tokens: Some(4),
+        ..ChatRequest::new([
+            Message::user("Where do ravens live?"),
+            Message::assistant("住在山里。"),
+            Message::user("And crows?"),
+        ])
+    };
+    let second = model.complete(longer.clone()).await.unwrap();
+    assert!(
+        second.usage.cached_tokens >= first.usage.prompt_tokens - 4,
+        "{second:?}"
+    );
+    let fresh = llama().complete(longer.clone()).await.unwrap();
+    assert_eq!(second.message, fresh.message, "reuse changes nothing");
+    let again = model.complete(longer).await.unwrap();
+    assert_eq!(again.usage.cached_tokens, again.usage.prompt_tokens - 1);
+    assert_eq!(again.message, fresh.message);
+}
+
+#[tokio::test]
+async fn seeds_repeat_answers() {
+    let model = llama();
+    let warm = |seed| ChatRequest {
+        sampling: Sampling {
+            temperature: 1.0,
+            seed: Some(seed),
+            ..Sampling::default()
+        },
+        ..ask("Say anything.", 24)
+    };
+    let one = model.complete(warm(1)).await.unwrap();
+    let other = model.complete(warm(2)).await.unwrap();
+    assert_eq!(model.complete(warm(1)).await.unwrap().message, one.message);
+    assert_ne!(other.message, one.message);
+}
+
+#[tokio::test]
+async fn limits_end_answers() {
+    let full = ask("x", usize::MAX);
+    let prompt = llama().prompt_tokens(&full).unwrap();
+    let options = LocalChatOptions {
+        context_length: Some(prompt + 5),
+        ..LocalChatOptions::default()
+    };
+    let model = tiny_model("llama", options);
+    for (request, written) in [(full, 5), (ask("x", 3), 3), (ask("x", 0), 0)] {
+        let reply = model.complete(request).await.unwrap();
+        assert_eq!(reply.finish_reason, FinishReason::Length);
+        assert_eq!(reply.usage.completion_tokens, written);
+    }
+}
+
+#[tokio::test]
+async fn stop_texts_end_answers_and_never_show() {
+    let model = llama();
+    let whole = model
+        .complete(ask("Say anything.", 24))
+        .await
+        .unwrap()
+        .message
+        .content;
+    let middle: String = whole.chars().skip(6).take(2).collect();
+    assert_eq!(middle.chars().count(), 2, "{whole:?}");
+    let request = ChatRequest {
+        stop: vec![middle.clone()],
+        ..ask("Say anything.", 24)
+    };
+    let stopped = model.complete(request).await.unwrap();
+    assert_eq!(stopped.finish_reason, FinishReason::Stop);
+    let before = whole.split(&middle).next().unwrap();
+    assert_eq!(stopped.message.content, before);
+}
+
+#[tokio::test]
+async fn a_dropped_stream_frees_the_model() {
+    let model = llama();
+    let mut streams = Vec::new();
+    for _ in 0..40 {
+        let mut stream = model.stream(ask("x", usize::MAX)).await.unwrap();
+        if streams.is_empty() {
+            assert!(matches!(stream.next().await, Some(Ok(ChatEvent::Text(_)))));
+        }
+        streams.push(stream);
+    }
+    drop(streams);
+    let reply = model.complete(ask("x", 2)).await.unwrap();
+    assert_eq!(reply.usage.completion_tokens, 2);
+}
+
+#[tokio::test]
+async fn an_answer_outlives_the_handle() {
+    let model = llama();
+    let stream = model.stream(ask("x", 8)).await.unwrap();
+    drop(model);
+    let events: Vec<_> = stream.collect().await;
+    assert!(matches!(events.last(), Some(Ok(ChatEvent::Finish { .. }))));
+}
+
+#[tokio::test]
+async fn what_cannot_be_promised_is_refused() {
+    let model = llama();
+    let tool = ToolSpec {
+        name: "weather".into(),
+        description: "The weather of a place".into(),
+        parameters: serde_json::json!({"type": "object", "properties": {}}),
+    };
+    let plain = ask("x", 8);
+    let with_tool = ChatRequest {
+        tools: vec![tool],
+        ..plain.clone()
+    };
+    let with_schema = ChatRequest {
+        response_format: ResponseFormat::JsonSchema(serde_json::json!({"type": "object"})),
+        ..plain.clone()
+    };
+    for request in [with_tool, with_schema] {
+        assert!(model.prompt_tokens(&request).unwrap() > 0);
+        let refused = model.stream(request).await.err().unwrap();
+        assert_eq!(refused.kind(), &ErrorKind::Unsupported);
+    }
+    for stop in ["".to_owned(), "x".repeat(10_000)] {
+        let request = ChatRequest {
+            stop: vec![stop],
+            ..plain.clone()
+        };
+        let refused = model.stream(request).await.err().unwrap();
+        assert_eq!(refused.kind(), &ErrorKind::BadInput);
+    }
+    for (field, options) in [
+        (
+            "threads",
+            LocalChatOptions {
+                threads: Some(0),
+                ..LocalChatOptions::default()
+            },
+        ),
+        (
+            "context_length",
+            LocalChatOptions {
+                context_length: Some(0),
+                ..LocalChatOptions::default()
+            },
+        ),
+    ] {
+        let file = TinyModel::fixture("llama")
+            .with_vocabulary()
+            .file(Storage::F32);
+        let refused = LocalChatModel::from_file(&file, "tiny", options).unwrap_err();
+        assert!(refused.to_string().contains(field), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn completions_go_on_from_token_ids() {
+    let model = llama();
+    let options = GenerateOptions {
+        max_tokens: 9,
+        ..GenerateOptions::default()
+    };
+    let first = model.generate(vec![5, 6, 7], options).await.unwrap();
+    assert_eq!(
+        (first.prompt_tokens, first.cached_tokens, first.ids.len()),
+        (3, 0, 9)
+    );
+    let prompt = [&[5, 6, 7], &first.ids[..4]].concat();
+    let rest = model
+        .generate(
+            prompt,
+            GenerateOptions {
+                max_tokens: 5,
+                ..options
+            },
+        )
+        .await
+        .unwrap();
+    assert_eq!(rest.cached_tokens, 6);
+    assert_eq!(rest.ids, first.ids[4..]);
+    assert_eq!(
+        model.generate(vec![], options).await.unwrap_err().kind(),
+        &ErrorKind::BadInput
+    );
+    assert_eq!(
+        model
+            .generate(vec![1 << 20], options)
+            .await
+            .unwrap_err()
+            .kind(),
+        &ErrorKind::BadInput
+    );
+    let endless = model.generate(vec![1; 10_000], options).await.unwrap_err();
+    assert!(matches!(
+        endless.kind(),
+        ErrorKind::ContextTooLong { tokens: 10_000, .. }
+    ));
+}
+
+#[tokio::test]
+async fn threads_do_not_change_answers() {
+    let answers = [1, 3].map(|threads| {
+        let options = LocalChatOptions {
+            threads: Some(threads),
+            ..LocalChatOptions::default()
+        };
+        tiny_model("gemma3", options)
+    });
+    let [one, three] = answers
+        .each_ref()
+        .map(|model| model.complete(ask("Say anything.", 32)));
+    assert_eq!(one.await.unwrap(), three.await.unwrap());
+}

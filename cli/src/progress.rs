@@ -43,8 +43,8 @@ impl FetchProgress {
     }
 
     fn advance(&self, file: &str, done: u64, total: Option<u64>) {
-        let Ok(mut bar) = self.bar.lock() else { return };
-        let bar = bar.get_or_insert_with(|| {
+        let Ok(mut shown) = self.bar.lock() else { return };
+        let bar = shown.get_or_insert_with(|| {
             let template = "{msg:.40} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}";
             bar(self.output.quiet, total.unwrap_or(0), template)
         });
@@ -56,8 +56,8 @@ impl FetchProgress {
     }
 
     fn end(&self) {
-        if let Ok(mut bar) = self.bar.lock()
-            && let Some(bar) = bar.take()
+        if let Ok(mut shown) = self.bar.lock()
+            && let Some(bar) = shown.take()
         {
             bar.finish_and_clear();
         }

@@ -30,6 +30,11 @@ pub mod chat;
 #[cfg(feature = "openai")]
 pub mod openai;
 
+#[cfg(all(feature = "hub", feature = "local"))]
+mod load;
+
+#[cfg(all(feature = "hub", feature = "local"))]
+pub use load::{Models, describe};
 pub use name::{HubName, ModelName, WheelName, WheelPart};
 
 #[cfg(all(test, any(feature = "hub", feature = "openai")))]

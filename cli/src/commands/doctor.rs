@@ -51,7 +51,7 @@ fn processors() -> Finding {
         ok: true,
         found: format!(
             "{count}, kernels for {}",
-            corbie_models::kernels::tier_name()
+            corbie_models::kernels::instructions()
         ),
     }
 }

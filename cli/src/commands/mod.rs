@@ -41,7 +41,9 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Collections(command) => collections::run(&app, command).await,
         Command::Index(command) => collections::index(&app, command).await,
         Command::Doctor => doctor::run(&app).await,
-        Command::Config(ConfigCommand::Show { origin }) => config::show(&app, origin),
+        Command::Config(ConfigCommand::Show { origin }) => {
+            config::show(&app, origin).map(|()| ExitCode::SUCCESS)
+        }
         Command::Eval(EvalCommand::Retrieval(args)) => eval::retrieval(&app, args).await,
         Command::Parse(args) => stages::parse(&app, &args.file).await,
         Command::Split(args) => stages::split(&app, args).await,

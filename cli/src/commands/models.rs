@@ -7,8 +7,8 @@ use corbie_models::hub::{CATALOGUE, CatalogueEntry};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::args::ModelsCommand;
-use crate::output::{OutputForm, bytes};
+use crate::args::{ModelsCommand, OutputForm};
+use crate::output::bytes;
 
 pub async fn run(app: &App, command: ModelsCommand) -> Result<ExitCode> {
     match command {

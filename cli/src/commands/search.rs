@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use corbie_core::{Hit, RetrieveRequest, Retriever};
+use corbie_core::{Hit, RetrieveRequest};
 use serde_json::{Value, json};
 
 use super::argument;

@@ -24,3 +24,8 @@ pub use attention::{AttentionShape, KvCache, bidirectional_attention, causal_att
 pub use elementwise::{add, gelu, gelu_mul, layer_norm, rms_norm, silu_mul};
 pub use matrix::{Matrix, Precision};
 pub use rope::{RopeLayout, RopeTable, rope};
+
+/// The instructions that the kernels use on this machine, in a few words.
+pub fn instructions() -> &'static str {
+    tier::Tier::best().name()
+}

@@ -44,6 +44,17 @@ impl Tier {
         Self::Portable
     }
 
+    /// Its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "any processor",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "AVX2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "AVX-512 with VNNI",
+        }
+    }
+
     /// Every tier of this machine.
     #[cfg(test)]
     pub fn all() -> Vec<Self> {

@@ -43,7 +43,9 @@ impl FetchProgress {
     }
 
     fn advance(&self, file: &str, done: u64, total: Option<u64>) {
-        let Ok(mut shown) = self.bar.lock() else { return };
+        let Ok(mut shown) = self.bar.lock() else {
+            return;
+        };
         let bar = shown.get_or_insert_with(|| {
             let template = "{msg:.40} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}";
             bar(self.output.quiet, total.unwrap_or(0), template)

@@ -95,23 +95,14 @@ impl Models {
     }
 
     #[cfg(feature = "openai")]
-    fn remote_options(
-        &self,
-        provider: &str,
-        model: &str,
-    ) -> Result<crate::openai::RemoteOptions> {
+    fn remote_options(&self, provider: &str, model: &str) -> Result<crate::openai::RemoteOptions> {
         let mut options = crate::openai::RemoteOptions::from_env(provider, model, &self.variable)?;
         options.offline = self.hub.options().offline;
         Ok(options)
     }
 
     #[cfg(feature = "openai")]
-    fn remote_chat(
-        &self,
-        _name: &str,
-        provider: &str,
-        model: &str,
-    ) -> Result<Arc<dyn ChatModel>> {
+    fn remote_chat(&self, _name: &str, provider: &str, model: &str) -> Result<Arc<dyn ChatModel>> {
         let options = self.remote_options(provider, model)?;
         Ok(Arc::new(crate::openai::OpenAiChatModel::new(options)?))
     }

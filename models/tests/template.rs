@@ -150,7 +150,12 @@ fn names_of_special_tokens_in_messages_make_no_role() {
     let text = tokenizer.decode(&ids, false);
     assert_eq!(
         text,
-        format!("<s>{}", template.render(&hostile.messages, &hostile.tools, true).unwrap())
+        format!(
+            "<s>{}",
+            template
+                .render(&hostile.messages, &hostile.tools, true)
+                .unwrap()
+        )
     );
 }
 

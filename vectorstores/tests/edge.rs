@@ -43,7 +43,7 @@ fn point(number: usize) -> Point {
         "tags".into(),
         vec![format!("t{}", number % 3), "all".into()].into(),
     );
-    metadata.insert("a.b \"c\"".into(), (number % 2 == 0).into());
+    metadata.insert("a.b \"c\"".into(), number.is_multiple_of(2).into());
     metadata.insert("half".into(), (number as f64 / 2.0).into());
     Point {
         dense: Some(vec![angle.cos(), angle.sin(), 0.5, 0.1]),
@@ -58,7 +58,7 @@ fn point(number: usize) -> Point {
             start: number,
             end: number + text.len(),
             text,
-            page: (number % 4 != 0).then_some(number as u32 % 4),
+            page: (!number.is_multiple_of(4)).then_some(number as u32 % 4),
             heading: vec!["鸟".into()],
             metadata,
         },

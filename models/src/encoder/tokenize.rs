@@ -51,7 +51,9 @@ impl TextTokenizer {
             room: max_tokens.saturating_sub(before.len() + after.len()),
             limit: 0,
             lowercase,
-            unknown: ["[UNK]", "<unk>"].iter().find_map(|token| tokenizer.token_to_id(token)),
+            unknown: ["[UNK]", "<unk>"]
+                .iter()
+                .find_map(|token| tokenizer.token_to_id(token)),
             tokenizer,
         };
         this.limit = this.room.saturating_sub(this.count(document_prompt));
@@ -98,7 +100,11 @@ impl TokenCounter for TextTokenizer {
     /// The share of tokens that are not the unknown one; of a text without tokens: 1.
     fn coverage(&self, text: &str) -> f32 {
         let Ok(ids) = self.ids(text) else { return 0.0 };
-        let unknown = ids.get_ids().iter().filter(|id| Some(**id) == self.unknown).count();
+        let unknown = ids
+            .get_ids()
+            .iter()
+            .filter(|id| Some(**id) == self.unknown)
+            .count();
         1.0 - unknown as f32 / ids.len().max(1) as f32
     }
 }

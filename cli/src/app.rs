@@ -1,12 +1,12 @@
 //! What the commands need: settings, models and collections, opened once.
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use corbie_agents::Answerer;
 use corbie_core::{
     ChatModel, Embedder, EmbedderInfo, EmbedderTokens, Error, ErrorKind, Parser, Retriever,
 };
@@ -112,6 +112,19 @@ impl App {
         Arc::new(index.retriever(mode))
     }
 
+    /// What answers questions about `index`.
+    pub fn answerer(
+        &self,
+        model: Arc<dyn ChatModel>,
+        index: &Index,
+        mode: SearchMode,
+    ) -> Result<Answerer> {
+        let share = |value: &str| value.parse().ok().filter(|x| (0.0..=1.0).contains(x));
+        let mut answerer = Answerer::new(model, Arc::new(index.retriever(mode)));
+        answerer.options.evidence.threshold = self.settings.parsed("evidence", share)?;
+        Ok(answerer)
+    }
+
     /// A collection that is there, with the embedding model it was made with unless `--embedder`
     /// names another.
     pub async fn open(&self, name: &str) -> Result<Index> {
@@ -158,7 +171,7 @@ impl App {
             return;
         }
         let told = Path::new(self.settings.get("data_dir")).join(".told-larger-models");
-        if told.exists() || !std::io::stderr().is_terminal() && told.parent().is_none() {
+        if told.exists() {
             return;
         }
         let names: Vec<String> = suggest(memory_bytes().unwrap_or(0), false)

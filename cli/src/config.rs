@@ -44,6 +44,12 @@ const KEYS: &[Key] = &[
         help: "the most tokens of a chunk in new collections",
     },
     Key {
+        name: "evidence",
+        variable: "CORBIE_EVIDENCE",
+        default: "0.2",
+        help: "least evidence at which a question is answered, from 0 (always) to 1",
+    },
+    Key {
         name: "output",
         variable: "CORBIE_OUTPUT",
         default: "text",

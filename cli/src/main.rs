@@ -25,6 +25,7 @@ const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    log();
     if matches!(cli.command, Command::ParseWorker) {
         return commands::parse_worker();
     }
@@ -47,6 +48,16 @@ fn main() -> ExitCode {
     // A model may still be computing on its thread: there is nothing to wait for.
     runtime.shutdown_background();
     code
+}
+
+/// Logs to standard error what `CORBIE_LOG` asks for, such as `debug` or `corbie_agents=trace`.
+fn log() {
+    if let Ok(filter) = std::env::var("CORBIE_LOG") {
+        tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+            .with_writer(io::stderr)
+            .init();
+    }
 }
 
 /// Says what went wrong and chooses the exit code: 2 where the call was wrong, else 1.

@@ -17,9 +17,13 @@ const SHARE: f32 = 0.8;
 const CHINESE_SHARE: f32 = 0.65;
 /// Least share at which a model's own mark is believed.
 const BELIEVED: f32 = 0.34;
+/// Least share of the question's terms that must stand where a sentence's support stands: a small
+/// model copies whatever it was given, and a true sentence about something else is no answer.
+const RELEVANT: f32 = 0.2;
 
 /// The passages of one answer, ready to be compared with.
 pub(super) struct Grounds {
+    language: Language,
     question: HashSet<String>,
     passages: Vec<Passage>,
 }
@@ -41,6 +45,7 @@ impl Grounds {
                 .collect(),
         });
         Self {
+            language: Language::of(question),
             question: content_terms(question).into_iter().collect(),
             passages: passages.collect(),
         }
@@ -74,6 +79,7 @@ impl Grounds {
                 let holds = |term: &&String| window.iter().any(|set| set.contains(*term));
                 let share = share(&terms, holds);
                 let enough = share >= least
+                    && self.is_relevant(passage, &window)
                     && (fresh.is_empty() || self::share(&fresh, holds) >= least)
                     && numbers(&terms).all(|number| holds(&number));
                 if enough && best.is_none_or(|(most, _)| share > most) {
@@ -84,21 +90,35 @@ impl Grounds {
         best.map(|(_, n)| n)
     }
 
-    /// Whether the model's own mark `n` may stand after `sentence`: the passage shares words with
-    /// it and holds its numbers. In another language than the passage's a mark is believed.
+    /// Whether the model's own mark `n` may stand after `sentence`: somewhere the passage shares
+    /// words with it, holds its numbers and speaks of the question. In another language than the
+    /// passage's a mark is believed.
     pub(super) fn believes(&self, sentence: &str, n: usize) -> bool {
         let Some(passage) = n.checked_sub(1).and_then(|i| self.passages.get(i)) else {
             return false;
         };
         let terms = content_terms(sentence);
-        if terms.is_empty() || Language::of(sentence) != passage.language {
+        if Language::of(sentence) != passage.language {
             return true;
         }
-        let holds = |term: &&String| {
-            passage.heading.contains(*term)
-                || passage.sentences.iter().any(|(_, set)| set.contains(*term))
-        };
-        share(&terms, holds) >= BELIEVED && numbers(&terms).all(|number| holds(&number))
+        !terms.is_empty()
+            && passage.windows().any(|window| {
+                let holds = |term: &&String| window.iter().any(|set| set.contains(*term));
+                share(&terms, holds) >= BELIEVED
+                    && numbers(&terms).all(|number| holds(&number))
+                    && self.is_relevant(passage, &window)
+            })
+    }
+
+    /// Whether a place speaks of the question, as far as words can tell: across languages they
+    /// cannot.
+    fn is_relevant(&self, passage: &Passage, window: &[&HashSet<String>]) -> bool {
+        if passage.language != self.language {
+            return true;
+        }
+        let held = self.question.iter();
+        let held = held.filter(|term| window.iter().any(|set| set.contains(*term)));
+        held.count() as f32 >= RELEVANT * self.question.len() as f32
     }
 
     /// The place that says most about the question: a passage's number and the range of one or

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use corbie_agents::{AnswerEvent, Answerer};
+use corbie_agents::AnswerEvent;
 use futures::StreamExt;
 
 use super::{argument, ingest};
@@ -16,7 +16,7 @@ pub async fn run(app: &App, args: AskArgs) -> Result<ExitCode> {
     // The model loads while the index is brought up to date.
     let (index, model) = tokio::try_join!(ingest::place(app, &args.place), app.chat_model())?;
     let mode = app.search_mode(args.search.mode)?;
-    let mut answerer = Answerer::new(model, app.retriever(&index, mode));
+    let mut answerer = app.answerer(model, &index, mode)?;
     if let Some(limit) = args.search.limit {
         answerer.options.passages = limit as usize;
         answerer.options.fetch = answerer.options.fetch.max(limit as usize);

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stdin};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use corbie_agents::{Answer, AnswerEvent, Answerer, Conversation};
+use corbie_agents::{Answer, AnswerEvent, Conversation};
 use corbie_vectorstores::index::Index;
 use futures::StreamExt;
 use rustyline::DefaultEditor;
@@ -21,10 +21,7 @@ pub async fn run(app: &App, args: ChatArgs) -> Result<ExitCode> {
     };
     let model = app.chat_model().await?;
     let conversation = match &index {
-        Some(index) => {
-            let retriever = app.retriever(index, app.search_mode(None)?);
-            Conversation::over(Answerer::new(model, retriever))
-        }
+        Some(index) => Conversation::over(app.answerer(model, index, app.search_mode(None)?)?),
         None => Conversation::new(model),
     };
     let mut lines = Lines::new()?;

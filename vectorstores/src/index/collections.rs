@@ -175,16 +175,29 @@ fn uuid_name(name: &str) -> String {
     corbie_core::ids::document(name, "").simple().to_string()
 }
 
+/// The space that a folder takes on disk. The engine's files are mostly holes: their lengths say
+/// nothing.
 fn size(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return 0;
     };
     let bytes = |entry: std::fs::DirEntry| match entry.metadata() {
         Ok(metadata) if metadata.is_dir() => size(&entry.path()),
-        Ok(metadata) => metadata.len(),
+        Ok(metadata) => taken(&metadata),
         Err(_) => 0,
     };
     entries.flatten().map(bytes).sum()
+}
+
+#[cfg(unix)]
+fn taken(metadata: &std::fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    metadata.blocks() * 512
+}
+
+#[cfg(not(unix))]
+fn taken(metadata: &std::fs::Metadata) -> u64 {
+    metadata.len()
 }
 
 #[cfg(test)]

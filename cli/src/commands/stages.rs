@@ -131,7 +131,7 @@ async fn tokenizer(app: &App) -> Result<Tokenizer> {
 /// What `corbie template` reads.
 #[derive(Deserialize)]
 struct TemplateInput {
-    messages: Value,
+    messages: Vec<Value>,
     #[serde(default)]
     tools: Value,
     #[serde(default = "yes")]
@@ -160,8 +160,11 @@ pub async fn template(app: &App, args: TemplateArgs) -> Result<ExitCode> {
             ChatTemplate::from_gguf(&GgufFile::open(&model.path)?)?
         }
     };
-    let prompt =
-        template.render_json(&input.messages, &input.tools, input.add_generation_prompt)?;
+    let prompt = template.render_json(
+        &json!(input.messages),
+        &input.tools,
+        input.add_generation_prompt,
+    )?;
     match app.output.is_json() {
         true => app.output.json(&json!({ "v": 1, "prompt": prompt }))?,
         false => app.output.text(&prompt)?,

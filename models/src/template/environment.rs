@@ -37,6 +37,7 @@ pub fn environment(source: &str, instructions: u64) -> Result<Environment<'_>, E
     });
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", python::strftime_now);
+    environment.add_test("iterable", |value: &Value| python::is_iterable(value));
     environment.add_filter("tojson", python::to_json);
     environment.add_filter("string", |value: &Value| python::display(value));
     environment.add_template(NAME, source)?;

@@ -94,6 +94,14 @@ fn number_text(number: f64) -> String {
     }
 }
 
+/// The test `iterable`: whether Python could loop over the value, which `None` is not.
+pub fn is_iterable(value: &Value) -> bool {
+    matches!(
+        value.kind(),
+        ValueKind::String | ValueKind::Seq | ValueKind::Iterable | ValueKind::Map
+    )
+}
+
 /// The filter `tojson` as transformers defines it: Python's `json.dumps` without escaping for
 /// HTML or beyond ASCII.
 pub fn to_json(value: &Value, options: Kwargs) -> Result<Value, Error> {

@@ -27,7 +27,7 @@ pub struct Global {
     /// Never touch the network
     #[arg(long, global = true)]
     pub offline: bool,
-    /// Chat model: an alias, a path, hf:owner/repo[:quant], wheel:…, openai:name
+    /// Chat model: an alias, a path, hf:owner/repo:quant, wheel:…, openai:name
     #[arg(long, global = true, value_name = "NAME")]
     pub model: Option<String>,
     /// Embedding model, named like --model

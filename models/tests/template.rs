@@ -52,6 +52,21 @@ fn rendered(template: &ChatTemplate, conversation: &Value) -> corbie_core::Resul
     template.render_json(&conversation["messages"], &conversation["tools"], add)
 }
 
+/// The words of the tools as Python's `Markup` escapes them.
+fn as_html(prompt: &str) -> String {
+    let begin = prompt.find("Use the function '").unwrap_or(prompt.len());
+    let end = prompt[begin..]
+        .find("\n\n\n")
+        .map_or(prompt.len(), |at| begin + at);
+    let escaped = prompt[begin..end]
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&#34;")
+        .replace("Today's", "Today&#39;s");
+    [&prompt[..begin], &escaped, &prompt[end..]].concat()
+}
+
 #[test]
 fn real_templates_render_as_python_renders_them() {
     let Some(root) = std::env::var_os("CORBIE_DATA") else {
@@ -79,6 +94,9 @@ fn real_templates_render_as_python_renders_them() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     let expected: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    // Its template marks its own words `safe`, upon which Python escapes the tools' words for HTML;
+    // we leave them as they are.
+    let escapes = "meetkai-functionary-medium-v3.1.jinja";
     let mut differences = Vec::new();
     for case in &expected {
         let name = case["template"].as_str().unwrap();
@@ -88,6 +106,7 @@ fn real_templates_render_as_python_renders_them() {
             .and_then(|template| rendered(&template, &conversations[index]));
         match (case["prompt"].as_str(), ours) {
             (Some(expected), Ok(ours)) if expected == ours => {}
+            (Some(expected), Ok(ours)) if name == escapes && expected == as_html(&ours) => {}
             (None, Err(_)) => {}
             // Where Python stumbles over an absent list, an empty one does no harm; what the
             // template itself refuses must be refused.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use corbie_agents::EvidenceOptions;
 use corbie_core::{Error, ErrorKind};
 use etcetera::BaseStrategy;
 
@@ -46,7 +47,7 @@ const KEYS: &[Key] = &[
     Key {
         name: "evidence",
         variable: "CORBIE_EVIDENCE",
-        default: "0.2",
+        default: "",
         help: "least evidence at which a question is answered, from 0 (always) to 1",
     },
     Key {
@@ -132,6 +133,7 @@ impl Settings {
                 .unwrap_or_else(|| {
                     let value = match key.name {
                         "data_dir" => data_dir.display().to_string(),
+                        "evidence" => EvidenceOptions::default().threshold.to_string(),
                         _ => key.default.to_owned(),
                     };
                     (value, Origin::Default)
@@ -242,26 +244,10 @@ fn read_file(path: &Path) -> Result<Option<FileValues>> {
 /// The candidate nearest to `word`, if it is near at all.
 pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates
-        .map(|candidate| (edit_distance(word, candidate), candidate))
+        .map(|candidate| (strsim::levenshtein(word, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 3)
         .min()
         .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein distance in characters.
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, l) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, r) in right.iter().enumerate() {
-            let substitution = diagonal + usize::from(l != *r);
-            diagonal = row[j + 1];
-            row[j + 1] = substitution.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]

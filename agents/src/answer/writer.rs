@@ -3,7 +3,7 @@
 //! Text is released sentence by sentence, each checked before it is shown: marks of passages that
 //! do not exist are gone, marks that the passage does not bear out are gone, a supported sentence
 //! without a mark has got one, and a sentence said before ends the answer. Nothing is shown until
-//! one sentence is grounded in a passage. The result does not depend on how the model's text was
+//! one sentence is grounded in a passage, and no claim from before it. The result does not depend on how the model's text was
 //! cut into pieces.
 
 use std::collections::HashSet;
@@ -124,6 +124,7 @@ impl Writer {
         }
         // What announces or asks claims nothing.
         let claims = !body.ends_with([':', '：', '?', '？']);
+        let (opened, grounded) = (self.open, !cited.is_empty());
         match (cited.is_empty(), claims) {
             (false, _) => self.ungrounded = 0,
             (true, true) => self.ungrounded += 1,
@@ -139,8 +140,11 @@ impl Writer {
             + &unmarked.text[..unmarked.text.len() - unmarked.text.trim_start().len()];
         let trailing = unmarked.text.len() - unmarked.text.trim_end().len();
         self.gap = unmarked.text[unmarked.text.len() - trailing..].to_owned();
-        self.held.push_str(&before);
-        self.held.push_str(&marks::put(body, &cited, space));
+        // A claim without ground that stands before the first grounded one is never shown.
+        if opened || grounded || !claims {
+            self.held.push_str(&before);
+            self.held.push_str(&marks::put(body, &cited, space));
+        }
         self.cited.extend(cited);
         if !self.open {
             return String::new();
@@ -207,7 +211,7 @@ mod tests {
         ),
         (
             "Well, hello there. Ravens cache food under moss [1].",
-            "Well, hello there. Ravens cache food under moss [1].",
+            "Ravens cache food under moss [1].",
         ),
         (
             "Rules:\n- Ravens cache food under moss\n- They remember 2,000 places\n1. moss food",

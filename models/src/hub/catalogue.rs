@@ -337,7 +337,7 @@ pub fn near(alias: &str) -> Vec<&'static str> {
     let mut scored: Vec<(usize, &'static str)> = CATALOGUE
         .iter()
         .filter_map(|entry| {
-            let distance = distance(&wanted, entry.alias);
+            let distance = strsim::levenshtein(&wanted, entry.alias);
             let inside = entry.alias.contains(&wanted) || wanted.contains(entry.alias);
             let close = distance <= wanted.chars().count().max(entry.alias.len()) / 3;
             (inside || close).then_some((distance, entry.alias))
@@ -366,22 +366,6 @@ pub fn suggest(memory_bytes: u64, has_gpu: bool) -> Vec<&'static CatalogueEntry>
         .collect();
     fitting.sort_by_key(|entry| std::cmp::Reverse(entry.parameters));
     fitting
-}
-
-/// The number of single-character edits between two texts (Levenshtein).
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, a) in left.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = index + 1;
-        for (at, b) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[at + 1];
-            row[at + 1] = replaced.min(diagonal + 1).min(row[at] + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]

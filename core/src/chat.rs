@@ -1,5 +1,7 @@
 //! Generating: a chat model answers messages.
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
@@ -167,6 +169,14 @@ pub enum ResponseFormat {
     Text,
     /// A JSON value that satisfies this JSON Schema.
     JsonSchema(Value),
+    /// A text that this regular expression matches from its start to its end.
+    Regex(String),
+    /// A text of this grammar, written in Lark's syntax.
+    Grammar(String),
+    /// One of these texts.
+    Choice(Vec<String>),
+    /// A piece of one of these texts, word for word.
+    Quote(Vec<String>),
 }
 
 /// What a [`ChatModel`] is asked.
@@ -180,7 +190,7 @@ pub enum ResponseFormat {
 /// };
 /// # assert_eq!(request.messages.len(), 1);
 /// ```
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ChatRequest {
     /// The conversation so far.
     pub messages: Vec<Message>,
@@ -188,6 +198,8 @@ pub struct ChatRequest {
     pub tools: Vec<ToolSpec>,
     /// Whether it may, must or must not call them.
     pub tool_choice: ToolChoice,
+    /// Whether it may make several calls in one answer.
+    pub parallel_tool_calls: bool,
     /// The form of the answer.
     pub response_format: ResponseFormat,
     /// How tokens are chosen.
@@ -196,6 +208,24 @@ pub struct ChatRequest {
     pub max_tokens: Option<usize>,
     /// Texts that end the answer; they are not part of it.
     pub stop: Vec<String>,
+    /// How long the answer may take, waiting included; `None`: as long as it takes.
+    pub timeout: Option<Duration>,
+}
+
+impl Default for ChatRequest {
+    fn default() -> Self {
+        Self {
+            messages: Vec::new(),
+            tools: Vec::new(),
+            tool_choice: ToolChoice::default(),
+            parallel_tool_calls: true,
+            response_format: ResponseFormat::default(),
+            sampling: Sampling::default(),
+            max_tokens: None,
+            stop: Vec::new(),
+            timeout: None,
+        }
+    }
 }
 
 impl ChatRequest {

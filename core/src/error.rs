@@ -47,6 +47,11 @@ pub enum ErrorKind {
     Mismatch,
     /// Somebody else holds the thing now: wait, or ask them.
     Busy,
+    /// Too many wait already: try again later.
+    Overloaded {
+        /// How many requests wait.
+        waiting: usize,
+    },
     /// The input does not fit the model's context.
     ContextTooLong {
         /// Tokens that were asked for.
@@ -134,7 +139,10 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         matches!(
             self.kind(),
-            ErrorKind::Unavailable | ErrorKind::RateLimited { .. } | ErrorKind::Busy
+            ErrorKind::Unavailable
+                | ErrorKind::RateLimited { .. }
+                | ErrorKind::Busy
+                | ErrorKind::Overloaded { .. }
         )
     }
 }

@@ -3,7 +3,7 @@
 //! This is no understanding: it is a rule that can be checked by hand. A sentence is supported by
 //! a passage when two neighbouring sentences of that passage (its headings counted with them) hold
 //! all its numbers, most of its content terms, and most of those that the question did not bring
-//! already. A claim whose words no passage holds gets no mark.
+//! already. A claim whose words no passage holds gets no mark; a copied heading says nothing.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -30,24 +30,18 @@ pub(super) struct Grounds {
 
 struct Passage {
     language: Language,
+    /// The terms of its headings, those in its text among them.
     heading: HashSet<String>,
+    /// Its sentences without headings: where they stand and their terms.
     sentences: Vec<(Range<usize>, HashSet<String>)>,
 }
 
 impl Grounds {
     pub(super) fn new(question: &str, passages: &[Citation]) -> Self {
-        let passages = passages.iter().map(|passage| Passage {
-            language: Language::of(&passage.text),
-            heading: term_set(&passage.heading.join("\n")),
-            sentences: sentences(&passage.text)
-                .into_iter()
-                .map(|range| (range.clone(), term_set(&passage.text[range])))
-                .collect(),
-        });
         Self {
             language: Language::of(question),
             question: content_terms(question).into_iter().collect(),
-            passages: passages.collect(),
+            passages: passages.iter().map(Passage::new).collect(),
         }
     }
 
@@ -63,11 +57,7 @@ impl Grounds {
             Language::English => SHARE,
             Language::Chinese => CHINESE_SHARE,
         };
-        let fresh: Vec<String> = terms
-            .iter()
-            .filter(|t| !self.question.contains(*t))
-            .cloned()
-            .collect();
+        let fresh = self.fresh(&terms);
         // A sentence that only says the question again is not supported by chance.
         let least = if fresh.is_empty() { 1.0 } else { least };
         if terms.len() < 2 {
@@ -90,21 +80,40 @@ impl Grounds {
         best.map(|(_, n)| n)
     }
 
+    /// The terms that the question did not bring.
+    fn fresh(&self, terms: &[String]) -> Vec<String> {
+        let fresh = terms.iter().filter(|term| !self.question.contains(*term));
+        fresh.cloned().collect()
+    }
+
+    /// Whether `sentence` has no words but those of a passage's headings: it names what is to be
+    /// said and says nothing.
+    pub(super) fn is_heading(&self, sentence: &str) -> bool {
+        let ends = |c: char| matches!(c, '.' | '!' | '?' | '。' | '！' | '？');
+        let terms = term_set(sentence);
+        sentence.starts_with('#')
+            || !sentence.contains(ends)
+                && !terms.is_empty()
+                && self.passages.iter().any(|it| terms.is_subset(&it.heading))
+    }
+
     /// Whether the model's own mark `n` may stand after `sentence`: somewhere the passage shares
-    /// words with it, holds its numbers and speaks of the question. In another language than the
-    /// passage's a mark is believed.
+    /// words with it that the question did not bring, holds its numbers and speaks of the
+    /// question. In another language than the passage's a mark is believed.
     pub(super) fn believes(&self, sentence: &str, n: usize) -> bool {
         let Some(passage) = n.checked_sub(1).and_then(|i| self.passages.get(i)) else {
             return false;
         };
-        let terms = content_terms(sentence);
         if Language::of(sentence) != passage.language {
             return true;
         }
-        !terms.is_empty()
+        let terms = content_terms(sentence);
+        let fresh = self.fresh(&terms);
+        !fresh.is_empty()
             && passage.windows().any(|window| {
                 let holds = |term: &&String| window.iter().any(|set| set.contains(*term));
                 share(&terms, holds) >= BELIEVED
+                    && share(&fresh, holds) >= BELIEVED
                     && numbers(&terms).all(|number| holds(&number))
                     && self.is_relevant(passage, &window)
             })
@@ -175,6 +184,24 @@ impl Grounds {
 }
 
 impl Passage {
+    fn new(citation: &Citation) -> Self {
+        let text = &citation.text;
+        let mut heading = term_set(&citation.heading.join("\n"));
+        let mut body = Vec::new();
+        for range in sentences(text) {
+            let terms = term_set(&text[range.clone()]);
+            match text[range.clone()].starts_with('#') {
+                true => heading.extend(terms),
+                false => body.push((range, terms)),
+            }
+        }
+        Self {
+            language: Language::of(text),
+            heading,
+            sentences: body,
+        }
+    }
+
     /// Every two neighbouring sentences with the headings; a lone sentence by itself.
     fn windows(&self) -> impl Iterator<Item = Vec<&HashSet<String>>> {
         let sets: Vec<&HashSet<String>> = self.sentences.iter().map(|(_, set)| set).collect();

@@ -118,12 +118,13 @@ impl Writer {
         }
         let mut cited = unmarked.marks.clone();
         let claim = without_list_mark(body);
-        cited.retain(|n| self.grounds.believes(claim, *n));
-        if cited.is_empty() {
+        // What announces, asks or names claims nothing.
+        let names = self.grounds.is_heading(claim);
+        let claims = !names && !body.ends_with([':', '：', '?', '？']);
+        cited.retain(|n| !names && self.grounds.believes(claim, *n));
+        if cited.is_empty() && !names {
             cited.extend(self.grounds.support(claim));
         }
-        // What announces or asks claims nothing.
-        let claims = !body.ends_with([':', '：', '?', '？']);
         let (opened, grounded) = (self.open, !cited.is_empty());
         match (cited.is_empty(), claims) {
             (false, _) => self.ungrounded = 0,
@@ -178,13 +179,17 @@ mod tests {
     }
 
     fn write(pieces: &[&str], cut: bool) -> (String, Vec<usize>) {
-        let passages = [
+        let mut passages = [
             passage(
                 1,
                 "Ravens cache food under moss. They remember 2,000 places.",
             ),
-            passage(2, "渡鸦把食物藏在苔藓下面。它们能记住两千个地点。"),
+            passage(
+                2,
+                "## 渡鸦的习性\n渡鸦把食物藏在苔藓下面。它们能记住两千个地点。",
+            ),
         ];
+        passages[0].heading = vec!["Caches of ravens".into()];
         let grounds = Grounds::new("Where do ravens cache food?", &passages);
         let mut writer = Writer::new(grounds, Some(2));
         let mut shown = String::new();
@@ -226,6 +231,12 @@ mod tests {
             "Ravens cache food under moss [1]. One lie. Two lies. Three.",
             "Ravens cache food under moss [1]. One lie.",
         ),
+        ("# Caches of ravens [1]\nRavens [2]\n", ""),
+        (
+            "## Caches\nRavens cache food under moss [1].",
+            "## Caches\nRavens cache food under moss [1].",
+        ),
+        ("渡鸦的习性[2]\n\n渡鸦[2]\n\n", ""),
         ("NOT FOUND. Ravens cache food under moss.", ""),
         (
             "Ravens cache food under moss [9",

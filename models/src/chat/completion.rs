@@ -56,7 +56,7 @@ impl LocalChatModel {
     ///
     /// [`ContextTooLong`](corbie_core::ErrorKind::ContextTooLong) for a prompt that is;
     /// [`BadInput`](corbie_core::ErrorKind::BadInput) for an empty one, unknown tokens or
-    /// sampling out of range; [`Busy`](corbie_core::ErrorKind::Busy) when too many wait.
+    /// sampling out of range; [`Overloaded`](corbie_core::ErrorKind::Overloaded) when too many wait.
     pub async fn generate(&self, prompt: Vec<u32>, options: GenerateOptions) -> Result<Completion> {
         let sampler = Sampler::new(&options.sampling)?;
         let max_tokens = self.room(prompt.len())?.min(options.max_tokens);

@@ -78,7 +78,7 @@ impl<S: Send + 'static> Worker<S> {
     ///
     /// # Errors
     ///
-    /// [`Busy`](ErrorKind::Busy) when too many wait.
+    /// [`Overloaded`](ErrorKind::Overloaded) when too many wait.
     pub fn submit(&self, job: impl Job<S> + 'static) -> Result<()> {
         let mut queue = self.shared.lock();
         if queue.waiting.len() >= MAX_WAITING {
@@ -86,8 +86,12 @@ impl<S: Send + 'static> Worker<S> {
         }
         if queue.waiting.len() >= MAX_WAITING {
             let cause = format!("{MAX_WAITING} requests already wait for it");
-            return Err(Error::new(ErrorKind::Busy, &self.name, cause)
-                .hint("try again when some are answered"));
+            let kind = ErrorKind::Overloaded {
+                waiting: queue.waiting.len(),
+            };
+            return Err(
+                Error::new(kind, &self.name, cause).hint("try again when some are answered")
+            );
         }
         queue.waiting.push_back(Box::new(job));
         self.shared.changed.notify_one();
@@ -197,7 +201,8 @@ mod tests {
             gates.push(gate);
             refused = worker.submit(job).err();
         }
-        assert_eq!(refused.unwrap().kind(), &ErrorKind::Busy);
+        let waiting = MAX_WAITING;
+        assert_eq!(refused.unwrap().kind(), &ErrorKind::Overloaded { waiting });
         for gate in &gates {
             // The refused jobs' gates are closed.
             let _ = gate.send(());

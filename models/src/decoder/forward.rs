@@ -1,10 +1,10 @@
 //! The forward pass: tokens in, logits out.
 
-use super::Decoder;
 use super::config::Activation;
 use super::weights::Layer;
+use super::{Decoder, Step};
 use crate::kernels::{
-    AttentionShape, KvCache, RopeTable, add, causal_attention, gelu_mul, rms_norm, rope, silu_mul,
+    AttentionShape, RopeTable, add, causal_attention, gelu_mul, rms_norm, rope, silu_mul,
 };
 
 /// Buffers of one forward pass, kept from one to the next.
@@ -22,6 +22,7 @@ pub struct Workspace {
     update: Vec<f32>,
     gate_up: Vec<f32>,
     gated: Vec<f32>,
+    last: Vec<f32>,
     scratch: Vec<f32>,
     pub(super) logits: Vec<f32>,
 }
@@ -36,43 +37,31 @@ fn room(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
 }
 
 impl Decoder {
-    /// Runs `tokens` at the positions that follow `caches`, and leaves the logits of the last
-    /// `wanted` of them, `[wanted, vocabulary]`, in the workspace.
-    pub(super) fn run(
-        &self,
-        caches: &mut [KvCache],
-        workspace: &mut Workspace,
-        tokens: &[u32],
-        wanted: usize,
-    ) {
-        let start = caches.first().map_or(0, KvCache::len);
+    /// Runs the tokens of all `steps` at the positions that follow their sequences' caches, and
+    /// leaves the logits that they want in the workspace, one step's after the other's.
+    pub(super) fn run(&self, steps: &mut [Step<'_>], workspace: &mut Workspace) {
         workspace.positions.clear();
-        workspace.positions.extend(start..start + tokens.len());
-        self.embed(tokens, workspace);
-        for (index, (layer, cache)) in self.weights.layers.iter().zip(caches).enumerate() {
-            let windowed = self.config.windowed(index).is_some();
-            let table = match (&self.local_rope, windowed) {
-                (Some(local), true) => local,
-                _ => &self.rope,
-            };
-            self.attend(
-                layer,
-                &self.config.attention(index),
-                table,
-                cache,
-                workspace,
-            );
+        for step in &*steps {
+            let start = step.sequence.tokens.len();
+            workspace.positions.extend(start..start + step.tokens.len());
+        }
+        self.embed(steps, workspace);
+        for (index, layer) in self.weights.layers.iter().enumerate() {
+            self.attend(index, layer, steps, workspace);
             self.feed_forward(layer, workspace);
         }
-        self.head(tokens.len(), wanted, workspace);
+        self.head(steps, workspace);
     }
 
     /// Fills the state with the tokens' embeddings.
-    fn embed(&self, tokens: &[u32], workspace: &mut Workspace) {
+    fn embed(&self, steps: &[Step<'_>], workspace: &mut Workspace) {
         let hidden = self.config.hidden;
         let scale = self.config.embedding_scale;
-        workspace.state.resize(tokens.len() * hidden, 0.0);
-        for (token, row) in tokens.iter().zip(workspace.state.chunks_exact_mut(hidden)) {
+        let tokens = steps.iter().flat_map(|step| step.tokens);
+        workspace
+            .state
+            .resize(workspace.positions.len() * hidden, 0.0);
+        for (token, row) in tokens.zip(workspace.state.chunks_exact_mut(hidden)) {
             self.weights.embedding.row(*token as usize, row);
             if scale != 1.0 {
                 row.iter_mut().for_each(|x| *x *= scale);
@@ -83,13 +72,17 @@ impl Decoder {
     /// The attention half of a block, added to the state.
     fn attend(
         &self,
+        index: usize,
         layer: &Layer,
-        shape: &AttentionShape,
-        table: &RopeTable,
-        cache: &mut KvCache,
+        steps: &mut [Step<'_>],
         workspace: &mut Workspace,
     ) {
         let w = workspace;
+        let shape: &AttentionShape = &self.config.attention(index);
+        let table: &RopeTable = match (&self.local_rope, shape.window) {
+            (Some(local), Some(_)) => local,
+            _ => &self.rope,
+        };
         let (m, eps) = (w.positions.len(), self.config.norm_eps);
         let width = shape.heads * shape.head_dim;
         let kv_width = shape.kv_heads * shape.head_dim;
@@ -119,9 +112,18 @@ impl Decoder {
         rope(q, shape.head_dim, table, &w.positions);
         rope(k, shape.head_dim, table, &w.positions);
 
-        cache.push(k, v);
+        let mut start = 0;
+        for step in &mut *steps {
+            let rows = start * kv_width..(start + step.tokens.len()) * kv_width;
+            step.sequence.caches[index].push(&k[rows.clone()], &v[rows]);
+            start += step.tokens.len();
+        }
+        let caches: Vec<_> = steps
+            .iter()
+            .map(|step| (&step.sequence.caches[index], step.tokens.len()))
+            .collect();
         let mixed = room(&mut w.mixed, m * width);
-        causal_attention(shape, q, cache, mixed);
+        causal_attention(shape, q, &caches, mixed);
         let update = room(&mut w.update, w.state.len());
         layer
             .attention_output
@@ -167,14 +169,23 @@ impl Decoder {
         }
     }
 
-    /// The logits of the last `wanted` of `m` positions.
-    fn head(&self, m: usize, wanted: usize, workspace: &mut Workspace) {
+    /// The logits of the last positions of each step, as many as it wants.
+    fn head(&self, steps: &[Step<'_>], workspace: &mut Workspace) {
         let w = workspace;
+        let hidden = self.config.hidden;
+        let wanted: usize = steps.iter().map(|step| step.wanted).sum();
         w.logits.resize(wanted * self.vocabulary(), 0.0);
         if wanted == 0 {
             return;
         }
-        let last = &w.state[(m - wanted) * self.config.hidden..];
+        let last = room(&mut w.last, wanted * hidden);
+        let (mut from, mut to) = (0, 0);
+        for step in steps {
+            from += step.tokens.len() * hidden;
+            let length = step.wanted * hidden;
+            last[to..to + length].copy_from_slice(&w.state[from - length..from]);
+            to += length;
+        }
         let normed = room(&mut w.normed, last.len());
         rms_norm(
             last,

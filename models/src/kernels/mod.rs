@@ -20,7 +20,10 @@ mod quantized;
 mod rope;
 mod tier;
 
-pub use attention::{AttentionShape, KvCache, bidirectional_attention, causal_attention};
+pub use attention::{
+    AttentionShape, BLOCK_POSITIONS, CacheMeter, KvBlock, KvCache, bidirectional_attention,
+    causal_attention,
+};
 pub use elementwise::{add, gelu, gelu_mul, layer_norm, rms_norm, silu_mul};
 pub use matrix::{Matrix, Precision};
 pub use rope::{RopeLayout, RopeTable, rope};

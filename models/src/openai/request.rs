@@ -25,7 +25,17 @@ pub fn body(options: &RemoteOptions, request: &ChatRequest) -> Result<Value> {
         body.insert("stream_options".into(), json!({"include_usage": true}));
     }
     tools(options, request, &mut body)?;
-    if let ResponseFormat::JsonSchema(schema) = &request.response_format {
+    let schema = match &request.response_format {
+        ResponseFormat::Text => None,
+        ResponseFormat::JsonSchema(schema) => Some(schema),
+        _ => {
+            let cause = "a remote model can be held to a JSON Schema, not to another form";
+            let subject = format!("model `{}`", options.model);
+            let error = Error::new(ErrorKind::Unsupported, subject, cause);
+            return Err(error.hint("ask for JSON, or take a local model"));
+        }
+    };
+    if let Some(schema) = schema {
         let format = match quirks.json_schema {
             true => {
                 let mut inner = json!({"name": "answer", "schema": schema});
@@ -122,6 +132,9 @@ fn tools(
         ToolChoice::Named(name) => json!({"type": "function", "function": {"name": name}}),
     };
     body.insert("tool_choice".into(), choice);
+    if !request.parallel_tool_calls {
+        body.insert("parallel_tool_calls".into(), json!(false));
+    }
     Ok(())
 }
 

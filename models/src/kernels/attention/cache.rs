@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Positions of a tile.
 pub(super) const TILE: usize = 16;
@@ -12,8 +13,57 @@ pub(super) const TILE: usize = 16;
 /// Tiles that are allocated together.
 const BLOCK: usize = 4;
 
+/// Positions that are allocated, shared and forgotten together.
+pub const BLOCK_POSITIONS: usize = BLOCK * TILE;
+
+/// How many bytes the caches of one model take. What clones share is counted once.
+#[derive(Debug, Clone, Default)]
+pub struct CacheMeter(Arc<AtomicUsize>);
+
+impl CacheMeter {
+    /// The bytes in use now.
+    pub fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The keys and values of [`BLOCK_POSITIONS`] positions of one layer. Clones share them.
+#[derive(Debug, Clone)]
+pub struct KvBlock(Arc<Block>);
+
+/// `[4 tiles, kv_heads, tile]`.
+#[derive(Debug)]
+struct Block {
+    numbers: Box<[f32]>,
+    meter: CacheMeter,
+}
+
+impl Block {
+    fn new(numbers: Box<[f32]>, meter: &CacheMeter) -> Self {
+        let bytes = size_of_val::<[f32]>(&numbers);
+        meter.0.fetch_add(bytes, Ordering::Relaxed);
+        Self {
+            numbers,
+            meter: meter.clone(),
+        }
+    }
+}
+
+impl Clone for Block {
+    fn clone(&self) -> Self {
+        Self::new(self.numbers.clone(), &self.meter)
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let bytes = size_of_val::<[f32]>(&self.numbers);
+        self.meter.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 /// Lays out positions of one sequence as tiles.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Layout {
     pub kv_heads: usize,
     pub head_dim: usize,
@@ -57,23 +107,23 @@ impl Layout {
 
 /// The keys and values of one layer of one sequence.
 ///
-/// Clones share what they have in common, so a prefix that several sequences begin with is kept
-/// once.
+/// Clones share the blocks they have in common; whoever writes to a shared block copies it first.
 #[derive(Debug, Clone)]
 pub struct KvCache {
     pub(super) layout: Layout,
     len: usize,
-    /// Each `[4 tiles, kv_heads, tile]`.
-    blocks: Vec<Arc<[f32]>>,
+    /// None where positions were forgotten.
+    blocks: Vec<Option<KvBlock>>,
+    meter: CacheMeter,
 }
 
 impl KvCache {
-    /// An empty cache.
+    /// An empty cache that `meter` measures.
     ///
     /// # Panics
     ///
     /// When a number is zero.
-    pub fn new(kv_heads: usize, head_dim: usize) -> Self {
+    pub fn new(kv_heads: usize, head_dim: usize, meter: &CacheMeter) -> Self {
         assert!(
             kv_heads > 0 && head_dim > 0,
             "{kv_heads} heads of {head_dim}"
@@ -82,10 +132,16 @@ impl KvCache {
             layout: Layout { kv_heads, head_dim },
             len: 0,
             blocks: Vec::new(),
+            meter: meter.clone(),
         }
     }
 
-    /// How many positions it holds.
+    /// The bytes of one block.
+    pub fn block_bytes(kv_heads: usize, head_dim: usize) -> usize {
+        BLOCK * Layout { kv_heads, head_dim }.tiles() * size_of::<f32>()
+    }
+
+    /// How many positions it holds, forgotten ones among them.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -99,7 +155,7 @@ impl KvCache {
     ///
     /// # Panics
     ///
-    /// When the lengths do not fit.
+    /// When the lengths do not fit, or the last block was forgotten.
     pub fn push(&mut self, keys: &[f32], values: &[f32]) {
         let (layout, width) = (self.layout, self.layout.width());
         assert!(
@@ -112,12 +168,15 @@ impl KvCache {
         for (keys, values) in positions {
             let (tile, at) = (self.len / TILE, self.len % TILE);
             if tile / BLOCK == self.blocks.len() {
-                let numbers = BLOCK * layout.tiles();
-                self.blocks
-                    .push(std::iter::repeat_n(0.0, numbers).collect());
+                let numbers = vec![0.0; BLOCK * layout.tiles()].into_boxed_slice();
+                let block = Block::new(numbers, &self.meter);
+                self.blocks.push(Some(KvBlock(Arc::new(block))));
             }
-            let block = Arc::make_mut(&mut self.blocks[tile / BLOCK]);
-            let tiles = &mut block[tile % BLOCK * layout.tiles()..][..layout.tiles()];
+            let Some(block) = &mut self.blocks[tile / BLOCK] else {
+                panic!("position {} goes on from a forgotten block", self.len);
+            };
+            let block = Arc::make_mut(&mut block.0);
+            let tiles = &mut block.numbers[tile % BLOCK * layout.tiles()..][..layout.tiles()];
             layout.put(tiles, at, keys, values);
             self.len += 1;
         }
@@ -126,7 +185,55 @@ impl KvCache {
     /// Forgets the positions from `len` on.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
-        self.blocks.truncate(self.len.div_ceil(TILE * BLOCK));
+        self.blocks.truncate(self.len.div_ceil(BLOCK_POSITIONS));
+    }
+
+    /// Frees the blocks that lie wholly before `position`.
+    pub fn forget_before(&mut self, position: usize) {
+        let count = (position / BLOCK_POSITIONS).min(self.blocks.len());
+        // Those before a forgotten one are forgotten already.
+        let known = self.blocks[..count].iter_mut().rev();
+        known
+            .take_while(|block| block.is_some())
+            .for_each(|block| *block = None);
+    }
+
+    /// Whether all positions from `position` on are there.
+    pub fn reaches_back_to(&self, position: usize) -> bool {
+        let from = (position / BLOCK_POSITIONS).min(self.blocks.len());
+        self.blocks[from..].iter().all(Option::is_some)
+    }
+
+    /// Block `index`, if there is one and it was not forgotten.
+    pub fn block(&self, index: usize) -> Option<KvBlock> {
+        self.blocks.get(index).cloned().flatten()
+    }
+
+    /// Becomes a cache of the first `len` positions of `blocks`, which come from caches of the
+    /// same shape.
+    ///
+    /// # Panics
+    ///
+    /// When there are fewer blocks than positions, or one of another shape.
+    pub fn restore(&mut self, len: usize, blocks: Vec<Option<KvBlock>>) {
+        assert_eq!(blocks.len(), len.div_ceil(BLOCK_POSITIONS));
+        let numbers = BLOCK * self.layout.tiles();
+        let fits = |block: &KvBlock| block.0.numbers.len() == numbers;
+        assert!(
+            blocks.iter().flatten().all(fits),
+            "a block of another shape"
+        );
+        self.len = len;
+        self.blocks = blocks;
+    }
+
+    /// The numbers of block `index`, which attention sees and so was not forgotten.
+    #[inline(always)]
+    fn numbers(&self, index: usize) -> &[f32] {
+        match &self.blocks[index] {
+            Some(block) => &block.0.numbers,
+            None => panic!("block {index} is seen and was forgotten"),
+        }
     }
 }
 
@@ -151,7 +258,7 @@ impl<'a> Tiles<'a> {
     pub fn tile(&self, kv_head: usize, index: usize) -> (&'a [f32], &'a [f32]) {
         let layout = self.layout();
         let (numbers, tile) = match self {
-            Self::Cache(cache) => (&cache.blocks[index / BLOCK][..], index % BLOCK),
+            Self::Cache(cache) => (cache.numbers(index / BLOCK), index % BLOCK),
             Self::Flat(_, numbers) => (*numbers, index),
         };
         let start = (tile * layout.kv_heads + kv_head) * layout.tile();

@@ -8,7 +8,7 @@ mod tests;
 use std::cell::Cell;
 use std::ops::Range;
 
-pub use cache::KvCache;
+pub use cache::{BLOCK_POSITIONS, CacheMeter, KvBlock, KvCache};
 
 use super::parallel::{Shared, divide, part};
 use super::tier::{Kernel, Lanes, Tier};
@@ -48,51 +48,69 @@ impl AttentionShape {
     }
 }
 
-/// Attention of the last `m` positions of `cache` over all that each may see.
+/// Attention of the last positions of several sequences over all that each may see.
 ///
-/// `q` and `out` are `[m, heads · head_dim]`; the keys and values of these positions are already
-/// in the cache, and the last row of `q` is its last position. A window of zero counts as one.
+/// `caches` has each sequence's cache and how many rows of `q` are its last positions, whose keys
+/// and values are in it already. `q` and `out` are `[m, heads · head_dim]`, the sequences one
+/// after the other. A window of zero counts as one.
 ///
 /// # Panics
 ///
 /// When the lengths do not fit.
-pub fn causal_attention(shape: &AttentionShape, q: &[f32], cache: &KvCache, out: &mut [f32]) {
-    causal(Tier::best(), shape, q, cache, out);
+pub fn causal_attention(
+    shape: &AttentionShape,
+    q: &[f32],
+    caches: &[(&KvCache, usize)],
+    out: &mut [f32],
+) {
+    causal(Tier::best(), shape, q, caches, out);
 }
 
-fn causal(tier: Tier, shape: &AttentionShape, q: &[f32], cache: &KvCache, out: &mut [f32]) {
+fn causal(
+    tier: Tier,
+    shape: &AttentionShape,
+    q: &[f32],
+    caches: &[(&KvCache, usize)],
+    out: &mut [f32],
+) {
     let layout = shape.layout();
     let width = shape.heads * shape.head_dim;
+    let m: usize = caches.iter().map(|(_, rows)| rows).sum();
     assert!(
-        layout.kv_heads == cache.layout.kv_heads && layout.head_dim == cache.layout.head_dim,
-        "a cache of another shape"
-    );
-    assert!(
-        width > 0 && q.len() == out.len() && q.len().is_multiple_of(width),
-        "{} numbers of queries and {} of outputs in rows of {width}",
+        width > 0 && q.len() == out.len() && q.len() == m * width,
+        "{} numbers of queries and {} of outputs in {m} rows of {width}",
         q.len(),
         out.len()
     );
-    let m = q.len() / width;
-    assert!(
-        m <= cache.len(),
-        "{m} queries over {} positions",
-        cache.len()
-    );
-    let first = cache.len() - m;
-    let sequence = Sequence {
-        tiles: Tiles::Cache(cache),
-        rows: 0..m,
-        seen: &|row| {
-            let position = first + row;
-            let window = shape.window.unwrap_or(usize::MAX).max(1);
-            (position + 1).saturating_sub(window)..position + 1
-        },
-    };
-    let longest = shape
-        .window
-        .map_or(cache.len(), |window| window.min(cache.len()));
-    attend(tier, shape, q, &[sequence], longest, out);
+    let window = shape.window.unwrap_or(usize::MAX).max(1);
+    let seen: Vec<_> = caches
+        .iter()
+        .map(|(cache, rows)| {
+            assert!(
+                cache.layout == layout && *rows <= cache.len(),
+                "{rows} queries over {} positions of {:?}",
+                cache.len(),
+                cache.layout
+            );
+            let first = cache.len() - rows;
+            move |row: usize| (first + row + 1).saturating_sub(window)..first + row + 1
+        })
+        .collect();
+    let mut start = 0;
+    let sequences: Vec<_> = caches
+        .iter()
+        .zip(&seen)
+        .map(|((cache, rows), seen)| {
+            start += rows;
+            Sequence {
+                tiles: Tiles::Cache(cache),
+                rows: start - rows..start,
+                seen,
+            }
+        })
+        .collect();
+    let longest = caches.iter().map(|(cache, _)| cache.len().min(window));
+    attend(tier, shape, q, &sequences, longest.max().unwrap_or(0), out);
 }
 
 /// Attention within segments: each row sees every row of its own segment.

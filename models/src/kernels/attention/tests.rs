@@ -110,10 +110,16 @@ fn causal_attention_is_that_of_the_formula() {
             .into_iter()
             .flat_map(|tier| [(tier, 1), (tier, t)])
         {
-            let mut cache = KvCache::new(shape.kv_heads, shape.head_dim);
+            let mut cache = KvCache::new(shape.kv_heads, shape.head_dim, &CacheMeter::default());
             cache.push(&k, &v);
             let mut out = vec![f32::NAN; m * width];
-            causal(tier, &shape, &q[(t - m) * width..], &cache, &mut out);
+            causal(
+                tier,
+                &shape,
+                &q[(t - m) * width..],
+                &[(&cache, m)],
+                &mut out,
+            );
             for (row, out) in out.chunks(width).enumerate() {
                 let position = t - m + row;
                 let start = shape.window.map_or(0, |w| (position + 1).saturating_sub(w));
@@ -198,13 +204,14 @@ fn how_a_prompt_is_cut_changes_nothing() {
         );
         for tier in Tier::all() {
             let run = |size: usize| {
-                let mut cache = KvCache::new(shape.kv_heads, shape.head_dim);
+                let mut cache =
+                    KvCache::new(shape.kv_heads, shape.head_dim, &CacheMeter::default());
                 let mut out = vec![f32::NAN; t * width];
                 let chunks = k.chunks(size * kv_width).zip(v.chunks(size * kv_width));
                 let rows = q.chunks(size * width).zip(out.chunks_mut(size * width));
                 for ((k, v), (q, out)) in chunks.zip(rows) {
                     cache.push(k, v);
-                    causal(tier, &shape, q, &cache, out);
+                    causal(tier, &shape, q, &[(&cache, q.len() / width)], out);
                 }
                 bits(&out)
             };
@@ -226,10 +233,11 @@ fn a_cache_forgets_and_its_clones_keep() {
     let q = random(576, 9);
     let after = |cache: &KvCache| {
         let mut out = vec![0.0; 576];
-        causal_attention(&shape, &q, cache, &mut out);
+        causal_attention(&shape, &q, &[(cache, 1)], &mut out);
         out
     };
-    let mut cache = KvCache::new(3, 64);
+    let meter = CacheMeter::default();
+    let mut cache = KvCache::new(3, 64, &meter);
     cache.push(&k[..70 * 192], &v[..70 * 192]);
     let (short, expected) = (cache.clone(), after(&cache));
     cache.push(&k[70 * 192..], &v[70 * 192..]);
@@ -243,4 +251,79 @@ fn a_cache_forgets_and_its_clones_keep() {
     assert_eq!(after(&cache), expected);
     cache.truncate(0);
     assert!(cache.is_empty());
+    // The clone keeps both of its blocks.
+    assert_eq!(meter.bytes(), 2 * KvCache::block_bytes(3, 64));
+    drop(short);
+    assert_eq!(meter.bytes(), 0);
+}
+
+#[test]
+fn what_lies_before_the_window_may_be_forgotten() {
+    let shape = AttentionShape {
+        window: Some(65),
+        ..shapes()[0]
+    };
+    let (k, v) = (random(300 * 192, 7), random(300 * 192, 8));
+    let q = random(576, 9);
+    let meter = CacheMeter::default();
+    let mut cache = KvCache::new(3, 64, &meter);
+    cache.push(&k, &v);
+    let after = |cache: &KvCache| {
+        let mut out = vec![0.0; 576];
+        causal_attention(&shape, &q, &[(cache, 1)], &mut out);
+        bits(&out)
+    };
+    let whole = after(&cache);
+    // The last row, at 299, sees 235 and on.
+    cache.forget_before(235);
+    assert_eq!(after(&cache), whole);
+    assert_eq!(meter.bytes(), 2 * KvCache::block_bytes(3, 64));
+    assert!(cache.reaches_back_to(192) && !cache.reaches_back_to(191));
+    assert!(cache.block(2).is_none() && cache.block(3).is_some());
+    cache.forget_before(10);
+    assert_eq!(cache.len(), 300);
+
+    let mut other = KvCache::new(3, 64, &meter);
+    other.restore(300, (0..5).map(|index| cache.block(index)).collect());
+    assert_eq!(after(&other), whole);
+    assert_eq!(meter.bytes(), 2 * KvCache::block_bytes(3, 64), "shared");
+}
+
+#[test]
+fn sequences_together_are_as_alone() {
+    for shape in shapes() {
+        let (width, kv_width) = (
+            shape.heads * shape.head_dim,
+            shape.kv_heads * shape.head_dim,
+        );
+        // Positions of each sequence and how many of them are new.
+        let lengths = [(150, 150), (70, 1), (1, 1), (129, 5)];
+        let meter = CacheMeter::default();
+        let caches: Vec<KvCache> = (0..)
+            .zip(lengths)
+            .map(|(seed, (len, _))| {
+                let mut cache = KvCache::new(shape.kv_heads, shape.head_dim, &meter);
+                cache.push(
+                    &random(len * kv_width, seed),
+                    &random(len * kv_width, seed + 50),
+                );
+                cache
+            })
+            .collect();
+        let m = lengths.iter().map(|(_, rows)| rows).sum::<usize>();
+        let q = random(m * width, 99);
+        for tier in Tier::all() {
+            let mut together = vec![f32::NAN; m * width];
+            let batch: Vec<_> = caches.iter().zip(lengths.map(|(_, rows)| rows)).collect();
+            causal(tier, &shape, &q, &batch, &mut together);
+            let mut start = 0;
+            for (cache, rows) in batch {
+                let at = start * width..(start + rows) * width;
+                let mut alone = vec![f32::NAN; rows * width];
+                causal(tier, &shape, &q[at.clone()], &[(cache, rows)], &mut alone);
+                assert_eq!(bits(&alone), bits(&together[at]), "{shape:?} on {tier:?}");
+                start += rows;
+            }
+        }
+    }
 }

@@ -22,6 +22,8 @@ pub mod decoder;
 #[cfg(feature = "local")]
 pub mod encoder;
 #[cfg(feature = "local")]
+pub mod engine;
+#[cfg(feature = "local")]
 pub mod sampling;
 
 #[cfg(feature = "local")]

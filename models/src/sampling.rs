@@ -7,6 +7,7 @@
 
 use std::cmp::Ordering;
 
+use crate::engine::Mask;
 use corbie_core::{Result, Sampling};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -62,22 +63,38 @@ impl Sampler {
 
     /// The next token after `history`, or `None` when no logit is a number.
     pub fn choose(&mut self, logits: &[f32], history: &[u32]) -> Option<u32> {
-        let mut penalised = std::mem::take(&mut self.logits);
-        let logits = match self.options.repetition_penalty {
-            1.0 => logits,
-            penalty => {
-                penalised.clear();
-                penalised.extend_from_slice(logits);
+        self.choose_of(logits, history, None)
+    }
+
+    /// The next token after `history` among those that `mask` allows, or `None` when no logit of
+    /// theirs is a finite number.
+    pub fn choose_of(
+        &mut self,
+        logits: &[f32],
+        history: &[u32],
+        mask: Option<&Mask>,
+    ) -> Option<u32> {
+        let mut changed = std::mem::take(&mut self.logits);
+        let penalty = self.options.repetition_penalty;
+        let logits = match (penalty, mask) {
+            (1.0, None) => logits,
+            _ => {
+                changed.clear();
+                changed.extend_from_slice(logits);
                 let first = history.len().saturating_sub(self.options.repetition_window);
-                penalise(&mut penalised, &history[first..], penalty);
-                &penalised
+                penalise(&mut changed, &history[first..], penalty);
+                if let Some(mask) = mask {
+                    mask.apply(&mut changed);
+                }
+                &changed
             }
         };
         let choice = match self.options.temperature {
             0.0 => likeliest(logits),
             temperature => self.draw(logits, temperature),
         };
-        self.logits = penalised;
+        let choice = choice.filter(|token| mask.is_none_or(|mask| mask.allows(*token)));
+        self.logits = changed;
         choice
     }
 
@@ -85,17 +102,20 @@ impl Sampler {
         let max = logits[likeliest(logits)? as usize];
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
-        candidates.extend((0..).zip(logits).filter(|(_, logit)| !logit.is_nan()).map(
-            |(token, logit)| Candidate {
-                token,
-                // The difference first: of two huge logits the quotients may be infinite.
-                logit: if *logit == max {
-                    0.0
-                } else {
-                    (logit - max) / temperature
-                },
-            },
-        ));
+        candidates.extend(
+            (0..)
+                .zip(logits)
+                .filter(|(_, logit)| **logit == max || **logit > f32::NEG_INFINITY)
+                .map(|(token, logit)| Candidate {
+                    token,
+                    // The difference first: of two huge logits the quotients may be infinite.
+                    logit: if *logit == max {
+                        0.0
+                    } else {
+                        (logit - max) / temperature
+                    },
+                }),
+        );
         if let Some(k) = self.options.top_k.filter(|k| *k < candidates.len()) {
             candidates.select_nth_unstable_by(k, rank);
             candidates.truncate(k);

@@ -98,8 +98,8 @@ fn a_sequence_rolls_back() {
     let decoder = load(&model, Storage::F32, Precision::F32);
     let (mut sequence, mut workspace) = (decoder.sequence(), Workspace::default());
     sequence.read(&model.tokens, 0, &mut workspace).unwrap();
-    sequence.truncate(10);
-    sequence.truncate(99);
+    assert_eq!(sequence.truncate(10), 10);
+    assert_eq!(sequence.truncate(99), 10);
     assert_eq!(sequence.tokens(), &model.tokens[..10]);
     let other = [3, 1, 4, 1, 5, 9, 2, 6];
     let after = sequence.read(&other, 1, &mut workspace).unwrap().to_vec();

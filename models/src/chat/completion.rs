@@ -1,15 +1,20 @@
 //! Raw completion: token ids in, token ids out, no template and no roles.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use corbie_core::{Result, Sampling};
 use futures::channel::oneshot;
 use serde::Serialize;
 
 use super::LocalChatModel;
-use super::engine::{Engine, Task};
-use super::job::{Call, given_up};
+use super::answer::given_up;
+use crate::decoder::{Decoder, Workspace};
+use crate::engine::{Request, Sink, Written};
 use crate::sampling::Sampler;
+
+/// How many logits of a given text are computed at once: they are the length of a vocabulary.
+const LOGITS_CHUNK: usize = 32;
 
 /// What a raw completion came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -60,29 +65,30 @@ impl LocalChatModel {
     pub async fn generate(&self, prompt: Vec<u32>, options: GenerateOptions) -> Result<Completion> {
         let sampler = Sampler::new(&options.sampling)?;
         let max_tokens = self.room(prompt.len())?.min(options.max_tokens);
-        let tokenizer = self.tokenizer.clone();
-        self.call(move |engine, cancelled| {
-            let mut ids = Vec::new();
-            let task = Task {
-                prompt: &prompt,
-                max_tokens,
-                sampler,
-                ends: tokenizer.eos_ids(),
-            };
-            let written = engine.write(task, cancelled, |token| {
-                ids.push(token);
-                ControlFlow::Continue(())
-            })?;
-            Ok(Completion {
-                text: tokenizer.decode(&ids, true),
-                ids,
-                prompt_tokens: prompt.len(),
-                cached_tokens: written.cached,
-                prefill_seconds: written.prefill.as_secs_f64(),
-                decode_seconds: written.decode.as_secs_f64(),
-            })
+        let (reply, result) = oneshot::channel();
+        let prompt_tokens = prompt.len();
+        self.engine.submit(Request {
+            prompt,
+            max_tokens,
+            sampler,
+            ends: self.tokenizer.eos_ids().to_vec(),
+            guide: None,
+            deadline: None,
+            sink: Box::new(Tokens {
+                ids: Vec::new(),
+                reply,
+            }),
+        })?;
+        let result = result.await.map_err(|_| given_up(&self.subject))?;
+        let (ids, written) = result?;
+        Ok(Completion {
+            text: self.tokenizer.decode(&ids, true),
+            ids,
+            prompt_tokens,
+            cached_tokens: written.cached,
+            prefill_seconds: written.prefill.as_secs_f64(),
+            decode_seconds: written.decode.as_secs_f64(),
         })
-        .await
     }
 
     /// Hands the logits that follow each token of a given text to `visit`, in order, each row as
@@ -97,19 +103,65 @@ impl LocalChatModel {
         visit: impl FnMut(usize, &[f32]) + Send + 'static,
     ) -> Result<()> {
         self.room(tokens.len())?;
-        self.call(move |engine, cancelled| engine.weigh(&tokens, cancelled, visit))
-            .await
+        let mut visit = visit;
+        self.call(move |decoder, workspace, cancelled| {
+            let mut sequence = decoder.sequence();
+            let mut position = 0;
+            for chunk in tokens.chunks(LOGITS_CHUNK) {
+                if cancelled() {
+                    return Ok(());
+                }
+                let logits = sequence.read(chunk, chunk.len(), workspace)?;
+                for row in logits.chunks_exact(decoder.vocabulary()) {
+                    visit(position, row);
+                    position += 1;
+                }
+            }
+            Ok(())
+        })
+        .await
     }
 
-    /// Has the thread do `work` in its turn.
+    /// Has the engine's thread do `work` in its turn.
     async fn call<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Engine, &dyn Fn() -> bool) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&Arc<Decoder>, &mut Workspace, &dyn Fn() -> bool) -> Result<T>
+        + Send
+        + 'static,
     ) -> Result<T> {
         let (reply, result) = oneshot::channel();
-        self.worker.submit(Call { work, reply })?;
+        self.engine.call(move |decoder, workspace| {
+            if !reply.is_canceled() {
+                let done = work(decoder, workspace, &|| reply.is_canceled());
+                // Nobody may wait any more.
+                let _ = reply.send(done);
+            }
+        })?;
         result
             .await
             .unwrap_or_else(|_| Err(given_up(&self.subject)))
+    }
+}
+
+/// Collects the tokens of a completion.
+struct Tokens {
+    ids: Vec<u32>,
+    reply: oneshot::Sender<Result<(Vec<u32>, Written)>>,
+}
+
+impl Sink for Tokens {
+    fn token(&mut self, token: u32) -> ControlFlow<()> {
+        self.ids.push(token);
+        ControlFlow::Continue(())
+    }
+
+    fn end(self: Box<Self>, result: Result<Written>) {
+        let Self { ids, reply } = *self;
+        // Nobody may wait any more.
+        let _ = reply.send(result.map(|written| (ids, written)));
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.reply.is_canceled()
     }
 }

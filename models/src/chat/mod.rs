@@ -1,18 +1,17 @@
 //! Chat with a model file on this machine.
 //!
-//! A [`LocalChatModel`] is a handle: the decoder works on a thread of its own, one request after
-//! the other, and sends events as it goes. Requests that come meanwhile wait; a stream that is
-//! dropped ends its request at the next token, or at the next piece of its prompt. What the last
-//! request's tokens share with the next prompt is not computed again.
+//! A [`LocalChatModel`] is a handle of an [`Engine`](crate::engine::Engine): requests run side by
+//! side on a thread of its own and send events as they go. A stream that is dropped ends its
+//! request at the next token, or at the next piece of its prompt. What a prompt shares with texts
+//! that were read before is not computed again.
 
+mod answer;
 mod completion;
-mod engine;
-mod job;
 mod output;
-mod worker;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use corbie_core::{
     BoxFuture, ChatModel, ChatModelInfo, ChatRequest, ChatStream, Error, ErrorKind, ResponseFormat,
@@ -23,15 +22,14 @@ use futures::channel::mpsc;
 pub use completion::{Completion, GenerateOptions};
 
 use crate::decoder::Decoder;
+use crate::engine::{Engine, EngineOptions, Load, Request};
 use crate::gguf::GgufFile;
 use crate::kernels::Precision;
 use crate::sampling::Sampler;
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
-use engine::Engine;
-use job::Answer;
+use answer::Answer;
 use output::{Opening, Output};
-use worker::Worker;
 
 /// The most tokens of context that a model has without being asked for more.
 pub const DEFAULT_CONTEXT: usize = 8192;
@@ -51,6 +49,13 @@ pub struct LocalChatOptions {
     pub context_length: Option<usize>,
     /// How many threads compute; `None`: those that the whole process shares.
     pub threads: Option<usize>,
+    /// The most bytes of keys and values, running requests and kept prefixes together; `None`:
+    /// what the context needs, at least 512 MiB.
+    pub memory: Option<usize>,
+    /// The most requests that run together; `None`: 16.
+    pub running: Option<usize>,
+    /// The most requests that wait; `None`: 64.
+    pub waiting: Option<usize>,
 }
 
 /// A chat model from a GGUF file, computed on this machine.
@@ -75,7 +80,7 @@ pub struct LocalChatModel {
     subject: String,
     tokenizer: Arc<Tokenizer>,
     template: ChatTemplate,
-    worker: Worker<Engine>,
+    engine: Engine,
 }
 
 impl LocalChatModel {
@@ -105,7 +110,6 @@ impl LocalChatModel {
             )),
             option => Ok(option),
         };
-        let threads = positive(options.threads, "threads")?;
         let asked = positive(options.context_length, "context_length")?;
 
         let decoder = Arc::new(Decoder::load(file, options.precision)?);
@@ -113,7 +117,7 @@ impl LocalChatModel {
         let context_length = asked
             .unwrap_or(DEFAULT_CONTEXT)
             .min(decoder.config().context_length);
-        let tokenizer = Tokenizer::from_gguf(file)?.with_limit(context_length);
+        let tokenizer = Tokenizer::from_gguf(file)?;
         let (tokens, known) = (tokenizer.vocab_size(), decoder.vocabulary());
         if tokens > known {
             return Err(Error::new(
@@ -122,9 +126,19 @@ impl LocalChatModel {
                 format!("its tokenizer has {tokens} tokens, its weights know {known}"),
             ));
         }
-        let name = subject.clone();
+        let default = EngineOptions::for_context(&decoder, context_length);
+        let limits = EngineOptions {
+            memory: positive(options.memory, "memory")?.unwrap_or(default.memory),
+            running: positive(options.running, "running")?.unwrap_or(default.running),
+            waiting: positive(options.waiting, "waiting")?.unwrap_or(default.waiting),
+            threads: positive(options.threads, "threads")?,
+        };
+        let engine = Engine::start(&subject, &decoder, limits)?;
+        // A prompt and an answer that do not fit the memory do not fit the context.
+        let context_length = engine.most_tokens(context_length);
+        let tokenizer = tokenizer.with_limit(context_length);
         Ok(Self {
-            worker: Worker::start(&subject, threads, move || Engine::new(&name, &decoder))?,
+            engine,
             info: ChatModelInfo {
                 model,
                 context_length,
@@ -143,6 +157,11 @@ impl LocalChatModel {
     /// Its chat template.
     pub fn template(&self) -> &ChatTemplate {
         &self.template
+    }
+
+    /// How busy it is.
+    pub fn load_now(&self) -> Load {
+        self.engine.load()
     }
 
     /// How many tokens may follow a prompt.
@@ -221,15 +240,22 @@ impl ChatModel for LocalChatModel {
             let mut stops = request.stop;
             stops.extend(self.template.stops().iter().map(|stop| (*stop).to_owned()));
             let (events, receiver) = mpsc::unbounded();
-            self.worker.submit(Answer {
-                tokenizer: self.tokenizer.clone(),
+            let answer = Answer {
+                decoder: self.tokenizer.decoder(),
                 output: Output::new(stops, self.opening(&prompt)),
+                prompt_tokens: prompt.len(),
+                events,
+            };
+            self.engine.submit(Request {
                 max_tokens: request.max_tokens.map_or(room, |most| most.min(room)),
                 prompt,
                 sampler,
-                events,
+                ends: self.tokenizer.eos_ids().to_vec(),
+                guide: None,
+                deadline: request.timeout.map(|timeout| Instant::now() + timeout),
+                sink: Box::new(answer),
             })?;
-            Ok(job::events(receiver, &self.subject))
+            Ok(answer::events(receiver, &self.subject))
         })
     }
 }

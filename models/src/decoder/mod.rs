@@ -78,6 +78,12 @@ impl Decoder {
         self.meter.bytes()
     }
 
+    /// The bytes of one block of positions in all layers.
+    pub fn block_bytes(&self) -> usize {
+        let config = &self.config;
+        config.layers * KvCache::block_bytes(config.kv_heads, config.head_dim)
+    }
+
     /// The most bytes that a sequence of `tokens` takes.
     pub fn memory_of(&self, tokens: usize) -> usize {
         let config = &self.config;
@@ -177,6 +183,13 @@ pub struct Step<'a> {
 pub struct Memory {
     /// None where a sliding window has moved on.
     layers: Vec<Option<KvBlock>>,
+}
+
+impl Memory {
+    /// Of how many layers it remembers something.
+    pub fn layers(&self) -> usize {
+        self.layers.iter().flatten().count()
+    }
 }
 
 /// A text that a [`Decoder`] has read so far, with what it remembers of each position. Clones

@@ -1,0 +1,159 @@
+//! One request at work.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use corbie_core::{Error, ErrorKind, Result};
+
+use super::{Mask, Request, Written};
+use crate::decoder::Sequence;
+
+/// A request that runs.
+pub(super) struct Run {
+    /// Counts up in order of arrival.
+    pub id: u64,
+    pub request: Request,
+    /// The prompt and what was written.
+    pub text: Vec<u32>,
+    /// What the decoder has read of it.
+    pub sequence: Sequence,
+    /// An earlier request that is reading what this one begins with too, and how much of it.
+    pub follows: Option<(u64, usize)>,
+    begun: Instant,
+    first_choice: Option<Instant>,
+    cached: Option<usize>,
+}
+
+/// What came of a choice.
+pub(super) enum Progress {
+    GoesOn,
+    /// It ended, cut off by its limit or not.
+    Ended {
+        cut: bool,
+    },
+}
+
+impl Run {
+    pub fn new(id: u64, request: Request, sequence: Sequence) -> Self {
+        Self {
+            id,
+            text: request.prompt.clone(),
+            request,
+            sequence,
+            follows: None,
+            begun: Instant::now(),
+            first_choice: None,
+            cached: None,
+        }
+    }
+
+    /// The tokens that were not read yet.
+    pub fn unread(&self) -> usize {
+        self.text.len() - self.sequence.tokens().len()
+    }
+
+    /// How many more tokens it may write.
+    pub fn left(&self) -> usize {
+        self.request.max_tokens - self.written()
+    }
+
+    fn written(&self) -> usize {
+        self.text.len() - self.request.prompt.len()
+    }
+
+    /// Whether it has written something or is about to.
+    pub fn is_writing(&self) -> bool {
+        self.first_choice.is_some()
+    }
+
+    /// Takes over a sequence that has read the beginning of its text. The last token stays to be
+    /// read: its logits are wanted.
+    pub fn go_on_from(&mut self, mut sequence: Sequence) {
+        sequence.truncate(self.text.len() - 1);
+        if sequence.tokens().len() > self.sequence.tokens().len() {
+            self.sequence = sequence;
+        }
+    }
+
+    /// Notes that reading begins: what is known now was known before.
+    pub fn begin(&mut self) {
+        let known = self.sequence.tokens().len();
+        self.cached
+            .get_or_insert(known.min(self.request.prompt.len()));
+    }
+
+    /// Chooses the next token by the logits after the text.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`](ErrorKind::Malformed) when the logits are no numbers; those of its guide.
+    pub fn choose(&mut self, name: &str, logits: &[f32], mask: Option<&Mask>) -> Result<Progress> {
+        self.first_choice.get_or_insert_with(Instant::now);
+        if self.left() == 0 {
+            return Ok(Progress::Ended { cut: true });
+        }
+        let choice = self.request.sampler.choose_of(logits, &self.text, mask);
+        let Some(token) = choice else {
+            let cause = "it computes numbers that are none";
+            return Err(Error::new(ErrorKind::Malformed, name, cause)
+                .hint("the model file is damaged: fetch it again"));
+        };
+        if self.request.ends.contains(&token) {
+            return Ok(Progress::Ended { cut: false });
+        }
+        if self.write(token).is_break() {
+            return Ok(Progress::Ended { cut: false });
+        }
+        if self.request.guide.is_some() {
+            return self.follow_guide(token);
+        }
+        Ok(self.progress())
+    }
+
+    /// Tells the guide and takes what must follow.
+    fn follow_guide(&mut self, token: u32) -> Result<Progress> {
+        let left = self.left();
+        let Some(guide) = &mut self.request.guide else {
+            return Ok(self.progress());
+        };
+        guide.commit(token)?;
+        let forced = guide.forced(left)?;
+        let must_end = guide.must_end();
+        for token in forced {
+            if self.write(token).is_break() {
+                return Ok(Progress::Ended { cut: false });
+            }
+        }
+        match must_end {
+            true => Ok(Progress::Ended { cut: false }),
+            false => Ok(self.progress()),
+        }
+    }
+
+    fn progress(&self) -> Progress {
+        match self.left() {
+            0 => Progress::Ended { cut: true },
+            _ => Progress::GoesOn,
+        }
+    }
+
+    fn write(&mut self, token: u32) -> ControlFlow<()> {
+        self.text.push(token);
+        self.request.sink.token(token)
+    }
+
+    /// Ends it; gives its sequence.
+    pub fn end(self, result: Result<Progress>) -> Sequence {
+        let now = Instant::now();
+        let first = self.first_choice.unwrap_or(now);
+        let written = result.map(|progress| Written {
+            cached: self.cached.unwrap_or(0),
+            tokens: self.written(),
+            cut: matches!(progress, Progress::Ended { cut: true }),
+            prefill: first - self.begun,
+            decode: now - first,
+        });
+        self.request.sink.end(written);
+        self.sequence
+    }
+}

@@ -1,0 +1,277 @@
+//! Who runs: admitting requests, one pass after the other, and what follows from each.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use corbie_core::{Error, ErrorKind, Result};
+
+use super::inbox::{Entry, Inbox};
+use super::masks::Masks;
+use super::plan::{Budget, shares};
+use super::prefix::{Prefixes, common};
+use super::run::{Progress, Run};
+use super::{EngineOptions, Mask, Request};
+use crate::decoder::{Decoder, Step, Workspace};
+use crate::kernels::BLOCK_POSITIONS;
+
+/// The requests at work and what they share.
+pub(super) struct Schedule<'a> {
+    name: &'a str,
+    decoder: &'a Arc<Decoder>,
+    inbox: &'a Inbox,
+    options: EngineOptions,
+    workspace: Workspace,
+    prefixes: Prefixes,
+    /// In order of arrival.
+    runs: Vec<Run>,
+    /// Requests that gave their memory to earlier ones; they go on when there is room.
+    parked: VecDeque<Run>,
+    next_id: u64,
+    budget: Budget,
+    masks: Masks,
+}
+
+impl<'a> Schedule<'a> {
+    pub fn new(
+        name: &'a str,
+        decoder: &'a Arc<Decoder>,
+        inbox: &'a Inbox,
+        options: EngineOptions,
+    ) -> Self {
+        Self {
+            name,
+            decoder,
+            inbox,
+            options,
+            workspace: Workspace::default(),
+            prefixes: Prefixes::new(),
+            runs: Vec::new(),
+            parked: VecDeque::new(),
+            next_id: 0,
+            budget: Budget::new(),
+            masks: Masks::default(),
+        }
+    }
+
+    /// Works until nothing is left to do.
+    pub fn run(&mut self) {
+        loop {
+            self.drop_gone();
+            self.admit();
+            if self.runs.is_empty() {
+                return;
+            }
+            if let Err(error) = self.pass() {
+                // What concerns no single request concerns all.
+                self.masks = Masks::default();
+                for run in self.runs.drain(..) {
+                    run.end(Err(Error::new(error.kind().clone(), self.name, &error)));
+                }
+            }
+        }
+    }
+
+    /// Ends what nobody waits for any more, and what took too long.
+    fn drop_gone(&mut self) {
+        let now = Instant::now();
+        let late = |request: &Request| request.deadline.is_some_and(|deadline| now >= deadline);
+        let gone = |request: &Request| request.sink.is_cancelled() || late(request);
+        for request in self.inbox.remove(gone) {
+            if late(&request) {
+                request.sink.end(Err(self.too_late()));
+            }
+        }
+        let parked = std::mem::take(&mut self.parked);
+        let runs = std::mem::take(&mut self.runs);
+        let is_gone = |run: &Run| gone(&run.request);
+        let (mut ended, runs): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(is_gone);
+        let (more, parked): (VecDeque<Run>, _) = parked.into_iter().partition(is_gone);
+        (self.runs, self.parked) = (runs, parked);
+        ended.extend(more);
+        for run in ended {
+            self.prefixes.keep(&run.sequence, true);
+            match late(&run.request) {
+                true => drop(run.end(Err(self.too_late()))),
+                false => drop(run),
+            }
+        }
+    }
+
+    fn too_late(&self) -> Error {
+        let cause = "the answer took longer than the request allows";
+        Error::new(ErrorKind::LimitExceeded, self.name, cause)
+            .hint("allow more time, or ask for fewer tokens")
+    }
+
+    /// Lets requests in while there is room.
+    fn admit(&mut self) {
+        while self.runs.len() < self.options.running {
+            let reserved: usize = self.runs.iter().map(|run| self.memory_of(&run.text)).sum();
+            let fits = |text: &[u32]| {
+                self.runs.is_empty() || reserved + self.memory_of(text) <= self.options.memory
+            };
+            if let Some(first) = self.parked.front() {
+                if !fits(&first.text) {
+                    return;
+                }
+                if let Some(mut run) = self.parked.pop_front() {
+                    run.go_on_from(self.prefixes.recall(self.decoder, &run.text));
+                    self.runs.push(run);
+                }
+                continue;
+            }
+            let fits = |entry: &Entry| match entry {
+                Entry::Request(request) => fits(&request.prompt),
+                Entry::Call(_) | Entry::Forget => true,
+            };
+            match self.inbox.take(fits) {
+                None => return,
+                Some(Entry::Call(work)) => work(self.decoder, &mut self.workspace),
+                Some(Entry::Forget) => self.prefixes = Prefixes::new(),
+                Some(Entry::Request(request)) => self.begin(*request),
+            }
+        }
+    }
+
+    /// What a text takes now and in the near future.
+    fn memory_of(&self, text: &[u32]) -> usize {
+        self.decoder.memory_of(text.len() + BLOCK_POSITIONS)
+    }
+
+    fn begin(&mut self, request: Request) {
+        let mut run = Run::new(self.next_id, request, self.decoder.sequence());
+        self.next_id += 1;
+        run.go_on_from(self.prefixes.recall(self.decoder, &run.text));
+        // What an earlier request is about to read need not be read twice.
+        let known = run.sequence.tokens().len();
+        let reading = self.runs.iter().filter(|other| !other.is_writing());
+        run.follows = reading
+            .map(|other| (other.id, common(&other.text, &run.text)))
+            .filter(|(_, common)| *common >= known + BLOCK_POSITIONS)
+            .max_by_key(|(_, common)| *common);
+        self.runs.push(run);
+    }
+
+    /// Whether what a run waits for is still being read; takes it over when it is not.
+    fn is_held(&mut self, index: usize) -> bool {
+        let Some((leader, common)) = self.runs[index].follows else {
+            return false;
+        };
+        let leader = self.runs.iter().find(|run| run.id == leader);
+        let reading =
+            leader.is_some_and(|it| !it.is_writing() && it.sequence.tokens().len() < common);
+        if !reading {
+            let run = &mut self.runs[index];
+            run.follows = None;
+            run.go_on_from(self.prefixes.recall(self.decoder, &run.text));
+        }
+        reading
+    }
+
+    /// One pass of the decoder over all that run.
+    ///
+    /// # Errors
+    ///
+    /// Those that concern all requests.
+    fn pass(&mut self) -> Result<()> {
+        let unread: Vec<usize> = (0..self.runs.len())
+            .map(|index| match self.is_held(index) {
+                true => 0,
+                false => self.runs[index].unread(),
+            })
+            .collect();
+        let budget = self.budget.tokens();
+        let mut shares = shares(&unread, budget);
+        self.make_room(&mut shares);
+        let begun = Instant::now();
+        let flowing = self.runs.iter().any(Run::is_writing);
+        for (index, run) in self.runs.iter_mut().enumerate() {
+            let ready = shares[index] > 0 && shares[index] == run.unread();
+            if let Some(guide) = run.request.guide.take_if(|_| ready) {
+                let left = run.request.max_tokens - (run.text.len() - run.request.prompt.len());
+                self.masks.ask(index, guide, left)?;
+            }
+        }
+        let mut wanted = Vec::new();
+        let mut steps = Vec::new();
+        for (index, (run, share)) in self.runs.iter_mut().zip(&shares).enumerate() {
+            if *share == 0 {
+                continue;
+            }
+            run.begin();
+            let ready = *share == run.unread();
+            if ready {
+                wanted.push(index);
+            }
+            let start = run.sequence.tokens().len();
+            steps.push(Step {
+                sequence: &mut run.sequence,
+                tokens: &run.text[start..start + share],
+                wanted: usize::from(ready),
+            });
+        }
+        let logits = self.decoder.read(&mut steps, &mut self.workspace)?;
+        drop(steps);
+        if shares.iter().sum::<usize>() >= budget {
+            self.budget.learn(begun.elapsed(), flowing);
+        }
+        let mut masks: Vec<Option<Result<Option<Mask>>>> = Vec::new();
+        masks.resize_with(self.runs.len(), || None);
+        for answer in self.masks.answers()? {
+            self.runs[answer.index].request.guide = Some(answer.guide);
+            masks[answer.index] = Some(answer.mask);
+        }
+        let vocabulary = self.decoder.vocabulary();
+        let mut ended = Vec::new();
+        for (index, logits) in wanted.into_iter().zip(logits.chunks_exact(vocabulary)) {
+            let mask = masks[index].take().unwrap_or(Ok(None));
+            let progress =
+                mask.and_then(|mask| self.runs[index].choose(self.name, logits, mask.as_ref()));
+            if !matches!(progress, Ok(Progress::GoesOn)) {
+                ended.push((index, progress));
+            }
+        }
+        for (run, share) in self.runs.iter().zip(shares) {
+            // Whoever begins in the same way need not wait for the end.
+            if share > 0 && !run.is_writing() {
+                self.prefixes.keep(&run.sequence, false);
+            }
+        }
+        for (index, progress) in ended.into_iter().rev() {
+            let run = self.runs.remove(index);
+            self.prefixes.keep(&run.sequence, true);
+            run.end(progress);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that the pass has room: forgets prefixes, then sends back those who came last.
+    fn make_room(&mut self, shares: &mut Vec<usize>) {
+        loop {
+            let growth = self.runs.iter().zip(&*shares).map(|(run, share)| {
+                let known = run.sequence.tokens().len();
+                let blocks = |tokens: usize| tokens.div_ceil(BLOCK_POSITIONS);
+                // A shared last block is copied before it is written to.
+                let shared = usize::from(*share > 0 && known % BLOCK_POSITIONS > 0);
+                (blocks(known + share) - blocks(known) + shared) * self.decoder.block_bytes()
+            });
+            let growth: usize = growth.sum();
+            if self.decoder.memory_in_use() + growth <= self.options.memory {
+                return;
+            }
+            if self.prefixes.forget_one() {
+                continue;
+            }
+            // One request alone has been found to fit.
+            if self.runs.len() == 1 {
+                return;
+            }
+            if let (Some(mut run), Some(_)) = (self.runs.pop(), shares.pop()) {
+                run.sequence = self.decoder.sequence();
+                run.follows = None;
+                self.parked.push_front(run);
+            }
+        }
+    }
+}

@@ -190,7 +190,8 @@ pub enum ResponseFormat {
 /// };
 /// # assert_eq!(request.messages.len(), 1);
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ChatRequest {
     /// The conversation so far.
     pub messages: Vec<Message>,
@@ -272,7 +273,8 @@ pub enum FinishReason {
 }
 
 /// One event of a model's answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ChatEvent {
     /// The next piece of text; whole characters only.
     Text(String),

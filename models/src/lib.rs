@@ -2,6 +2,7 @@
 
 mod name;
 pub mod provider;
+pub mod record;
 
 #[cfg(feature = "hub")]
 pub mod hub;

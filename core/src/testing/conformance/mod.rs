@@ -6,7 +6,7 @@ mod journal;
 mod splitter;
 mod store;
 
-pub use chat::chat_model;
+pub use chat::{Behaviour, Finding, chat_model, chat_model_behaviours};
 pub use embedder::embedder;
 pub use journal::journal;
 pub use splitter::splitter;

@@ -18,6 +18,20 @@ pub fn add(x: &mut [f32], y: &[f32]) {
     });
 }
 
+/// `x += factor · y`.
+///
+/// # Panics
+///
+/// When the lengths differ.
+pub fn add_scaled(x: &mut [f32], y: &[f32], factor: f32) {
+    assert_eq!(x.len(), y.len(), "numbers to add");
+    pieces(x, 4096, 1, |first, x| {
+        for (x, y) in x.iter_mut().zip(&y[first..]) {
+            *x += factor * y;
+        }
+    });
+}
+
 /// Root-mean-square normalisation of each row of `x`, `[m, weight.len()]`, into `out`
 /// (Zhang and Sennrich, 2019).
 ///
@@ -57,7 +71,27 @@ pub fn layer_norm(x: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
 
 /// The exact Gaussian error linear unit, `x · Φ(x)`, in place.
 pub fn gelu(x: &mut [f32]) {
-    pieces(x, 4096, 16, |_, x| Tier::best().run(Gelu(x)));
+    plain::<Gelu>(x);
+}
+
+/// The Gaussian error linear unit in its tanh form, in place.
+pub fn gelu_tanh(x: &mut [f32]) {
+    plain::<GeluTanh>(x);
+}
+
+/// `x · sigmoid(x)`, in place.
+pub fn silu(x: &mut [f32]) {
+    plain::<Silu>(x);
+}
+
+/// `max(x, 0)²`, in place (So et al., 2021).
+pub fn relu_squared(x: &mut [f32]) {
+    plain::<ReluSquared>(x);
+}
+
+fn plain<U: Unit>(x: &mut [f32]) {
+    let unit = std::marker::PhantomData::<U>;
+    pieces(x, 4096, 16, |_, x| Tier::best().run(Plain { x, unit }));
 }
 
 /// `out = silu(gate) · up` where each row of `gate_up`, `[m, 2n]`, is `gate` then `up`.
@@ -76,6 +110,15 @@ pub fn silu_mul(gate_up: &[f32], n: usize, out: &mut [f32]) {
 /// When the lengths do not fit.
 pub fn gelu_mul(gate_up: &[f32], n: usize, out: &mut [f32]) {
     gated::<GeluTanh>(gate_up, n, out);
+}
+
+/// `out = max(gate, 0)² · up` like [`silu_mul`].
+///
+/// # Panics
+///
+/// When the lengths do not fit.
+pub fn relu_squared_mul(gate_up: &[f32], n: usize, out: &mut [f32]) {
+    gated::<ReluSquared>(gate_up, n, out);
 }
 
 fn gated<U: Unit>(gate_up: &[f32], n: usize, out: &mut [f32]) {
@@ -212,16 +255,19 @@ impl Kernel for LayerNorm<'_> {
     }
 }
 
-struct Gelu<'a>(&'a mut [f32]);
+struct Plain<'a, U> {
+    x: &'a mut [f32],
+    unit: std::marker::PhantomData<U>,
+}
 
-impl Kernel for Gelu<'_> {
+impl<U: Unit> Kernel for Plain<'_, U> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        let x = self.0;
+        let x = self.x;
         each_vector!(|at, count| in x.len(), {
-            let y = math::gelu(lanes, load(lanes, x, at, count));
+            let y = U::apply(lanes, load(lanes, x, at, count));
             store(lanes, x, at, count, y);
         });
     }
@@ -230,6 +276,15 @@ impl Kernel for Gelu<'_> {
 /// An activation function.
 trait Unit: Sync {
     fn apply<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector;
+}
+
+struct Gelu;
+
+impl Unit for Gelu {
+    #[inline(always)]
+    fn apply<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector {
+        math::gelu(lanes, x)
+    }
 }
 
 struct Silu;
@@ -247,6 +302,16 @@ impl Unit for GeluTanh {
     #[inline(always)]
     fn apply<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector {
         math::gelu_tanh(lanes, x)
+    }
+}
+
+struct ReluSquared;
+
+impl Unit for ReluSquared {
+    #[inline(always)]
+    fn apply<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector {
+        let x = lanes.max(x, lanes.splat(0.0));
+        lanes.mul(x, x)
     }
 }
 
@@ -346,11 +411,23 @@ mod tests {
             silu_mul(&gate_up, n, &mut out);
             close(&out, expected(|x| x / (1.0 + (-x).exp())));
             gelu_mul(&gate_up, n, &mut out);
-            let unit = |x: f64| {
+            let unit: fn(f64) -> f64 = |x: f64| {
                 let c = (2.0 / std::f64::consts::PI).sqrt();
                 0.5 * x * (1.0 + (c * (x + 0.044_715 * x * x * x)).tanh())
             };
             close(&out, expected(unit));
+            relu_squared_mul(&gate_up, n, &mut out);
+            close(&out, expected(|x| x.max(0.0).powi(2)));
+            let plain: [(fn(&mut [f32]), fn(f64) -> f64); 3] = [
+                (silu, |x| x / (1.0 + (-x).exp())),
+                (gelu_tanh, unit),
+                (relu_squared, |x| x.max(0.0).powi(2)),
+            ];
+            for (found, expected) in plain {
+                let mut x = numbers(n);
+                found(&mut x);
+                close(&x, wide(&numbers(n)).into_iter().map(expected));
+            }
         }
     }
 
@@ -360,6 +437,8 @@ mod tests {
             let mut x = numbers(n);
             add(&mut x, &numbers(n));
             close(&x, wide(&numbers(n)).into_iter().map(|x| 2.0 * x));
+            add_scaled(&mut x, &numbers(n), 0.25);
+            close(&x, wide(&numbers(n)).into_iter().map(|x| 2.25 * x));
             let mut x = numbers(n);
             gelu(&mut x);
             close(

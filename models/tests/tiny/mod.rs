@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::quantized::GgmlDType;
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Tensor};
 use corbie_models::gguf::{GgufFile, GgufWriter};
 use serde::Deserialize;
 
@@ -16,12 +17,31 @@ pub struct TinyModel {
     pub integers: BTreeMap<String, u32>,
     pub numbers: BTreeMap<String, f32>,
     pub strings: BTreeMap<String, String>,
+    pub lists: BTreeMap<String, Vec<i32>>,
     pub tensors: BTreeMap<String, Vec<usize>>,
-    pub rope_factors: Option<Vec<f32>>,
+    /// Vectors that are no weights.
+    pub factors: BTreeMap<String, Vec<f32>>,
+    /// How many positions a sequence may have, where that chooses among the factors.
+    pub context: Option<usize>,
     pub tokens: Vec<u32>,
+    /// The standard deviation of all logits.
+    pub spread: f32,
     pub logits: BTreeMap<usize, Vec<f32>>,
+    pub directory: Directory,
     #[serde(skip)]
     vocabulary: Option<Vocabulary>,
+}
+
+/// The same model as Hugging Face keeps it.
+#[derive(Deserialize)]
+pub struct Directory {
+    pub config: serde_json::Value,
+    /// Its names of the tensors.
+    pub names: BTreeMap<String, String>,
+    /// Whether rows of queries and keys stand in another order there.
+    pub reordered: bool,
+    /// Whether the weights of normalisations are less one there.
+    pub less_one: bool,
 }
 
 /// Tokens with their types, and how text becomes tokens.
@@ -42,6 +62,7 @@ const BYTE: i32 = 6;
 pub enum Storage {
     F32,
     Q8_0,
+    Of(GgmlDType),
 }
 
 impl TinyModel {
@@ -55,12 +76,23 @@ impl TinyModel {
         self.integers.insert(key.into(), value);
     }
 
+    /// All keys of the metadata.
+    pub fn keys(&self) -> Vec<String> {
+        let integers = self.integers.keys().chain(self.lists.keys());
+        let keys = integers
+            .chain(self.numbers.keys())
+            .chain(self.strings.keys());
+        keys.cloned().collect()
+    }
+
     pub fn unset(&mut self, key: &str) {
-        let removed = (
+        let removed = [
             self.integers.remove(key).is_some(),
+            self.lists.remove(key).is_some(),
             self.numbers.remove(key).is_some(),
-        );
-        assert_ne!(removed, (false, false), "{key} was there");
+            self.strings.remove(key).is_some(),
+        ];
+        assert!(removed.contains(&true), "{key} was there");
     }
 
     pub fn scale(&mut self, kind: &str) {
@@ -103,19 +135,27 @@ impl TinyModel {
         for (key, value) in &self.strings {
             writer = writer.string(key, value);
         }
-        if let Some(factors) = &self.rope_factors {
-            writer = writer.f32_tensor("rope_freqs.weight", &[factors.len()], factors);
+        for (key, values) in &self.lists {
+            writer = writer.i32s(key, values);
+        }
+        for (name, factors) in &self.factors {
+            writer = writer.f32_tensor(name, &[factors.len()], factors);
         }
         if let Some(vocabulary) = &self.vocabulary {
             writer = vocabulary.write(writer);
         }
         for (name, shape) in &self.tensors {
-            let values = weights(name, shape.iter().product());
-            writer = match storage {
-                Storage::Q8_0 if shape.len() == 2 => {
-                    writer.tensor(name, GgmlDType::Q8_0, shape, q8_0(&values))
-                }
-                _ => writer.f32_tensor(name, shape, &values),
+            let values = weights(name, shape);
+            let dtype = match storage {
+                Storage::F32 => GgmlDType::F32,
+                Storage::Q8_0 => GgmlDType::Q8_0,
+                Storage::Of(dtype) => dtype,
+            };
+            // Convolutions are too short for blocks.
+            let blocks = shape.len() == 2 && shape[1].is_multiple_of(dtype.block_size());
+            writer = match blocks && dtype != GgmlDType::F32 {
+                true => writer.tensor(name, dtype, shape, quantized(&values, shape[1], dtype)),
+                false => writer.f32_tensor(name, shape, &values),
             };
         }
         writer
@@ -209,35 +249,35 @@ fn sentencepiece() -> Vocabulary {
     }
 }
 
-/// Numbers between -0.25 and 0.25 that follow from the name, around 1 for normalisations: the
-/// same as in `fixtures.py`.
-fn weights(name: &str, count: usize) -> Vec<f32> {
+/// Numbers that follow from the name: around 0, or around 1 for normalisations. Matrices keep the
+/// variance of what they multiply. The same as in `fixtures.py`.
+pub fn weights(name: &str, shape: &[usize]) -> Vec<f32> {
     let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325u64, |seed, byte| {
         (seed ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
     });
     let centre = f32::from(u8::from(name.ends_with("norm.weight")));
-    (1..=count as u64)
+    let gain = match shape {
+        [_, columns] => 4.0 * (3.0 / *columns as f32).sqrt(),
+        _ => 1.0,
+    };
+    (1..=shape.iter().product::<usize>() as u64)
         .map(|i| {
             let x = seed.wrapping_add(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
             let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
             let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
             let x = x ^ (x >> 31);
-            (x >> 40) as f32 / (1u32 << 25) as f32 - 0.25 + centre
+            ((x >> 40) as f32 / (1u32 << 25) as f32 - 0.25) * gain + centre
         })
         .collect()
 }
 
-/// Blocks of 32 numbers of 8 bits, all with the scale 2⁻⁹.
-fn q8_0(values: &[f32]) -> Vec<u8> {
-    let half_of_scale = 0x1800u16.to_le_bytes();
-    let block = |block: &[f32]| {
-        let numbers = block
-            .iter()
-            .map(|x| ((x * 512.0).round() as i8).cast_unsigned());
-        half_of_scale
-            .into_iter()
-            .chain(numbers)
-            .collect::<Vec<u8>>()
-    };
-    values.chunks_exact(32).flat_map(block).collect()
+/// The values in blocks, as candle makes them.
+fn quantized(values: &[f32], columns: usize, dtype: GgmlDType) -> Vec<u8> {
+    let shape = (values.len() / columns, columns);
+    let tensor = Tensor::from_slice(values, shape, &Device::Cpu).unwrap();
+    QTensor::quantize(&tensor, dtype)
+        .unwrap()
+        .data()
+        .unwrap()
+        .to_vec()
 }

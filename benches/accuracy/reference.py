@@ -162,7 +162,6 @@ def configuration(metadata, tensors):
         head_dim=head_dim,
         max_position_embeddings=key("context_length"),
         tie_word_embeddings="output.weight" not in tensors,
-        attn_implementation="eager",
         pad_token_id=None,
         bos_token_id=None,
         eos_token_id=None,
@@ -217,8 +216,12 @@ def model(metadata, tensors, **config):
     kind = row(metadata).kind
     suffix = "TextConfig" if kind == "Gemma3" else "Config"
     configure = getattr(transformers, f"{kind}{suffix}")
+    known = configure()
+    said = configuration(metadata, tensors) | config
+    # What a kind does not know it would keep all the same.
+    said = {name: value for name, value in said.items() if hasattr(known, name)}
     made = getattr(transformers, f"{kind}ForCausalLM")(
-        configure(**(configuration(metadata, tensors) | config))
+        configure(attn_implementation="eager", **said)
     )
     weights = state(metadata, tensors)
     unknown = made.load_state_dict(weights, strict=False).unexpected_keys

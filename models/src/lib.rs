@@ -24,6 +24,9 @@ pub mod encoder;
 #[cfg(feature = "local")]
 pub mod sampling;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 #[cfg(feature = "local")]
 pub mod chat;
 

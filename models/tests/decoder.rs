@@ -82,6 +82,24 @@ fn logits_agree_with_transformers() {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
+#[test]
+fn directories_agree_with_transformers() {
+    for name in fixtures() {
+        let model = TinyModel::fixture(&name);
+        let options = DecoderOptions {
+            precision: Precision::F32,
+            context: model.context,
+        };
+        for files in [1, 3] {
+            let directory = tempfile::tempdir().unwrap();
+            model.write_directory(directory.path(), files);
+            let decoder = Decoder::load_directory(directory.path(), &options).unwrap();
+            let error = error(&model, &Arc::new(decoder));
+            assert!(error < 1e-4, "{name} in {files} files: {error:.1e}");
+        }
+    }
+}
+
 /// What a file says of a model changes its logits, or is missed when it is gone: so no fixture
 /// agrees by chance.
 #[test]

@@ -45,7 +45,47 @@ pub struct Architecture {
     /// Whether Hugging Face's files have the weights of normalisations less one.
     pub(super) norms_less_one: bool,
     /// What Hugging Face's files call tensors, where it is not as in Llama's.
-    pub(super) names: &'static [(&'static str, &'static str)],
+    pub(crate) names: &'static [(&'static str, &'static str)],
+}
+
+/// What GGUF's tensors are called in Llama's files of Hugging Face.
+const LLAMA_NAMES: &[(&str, &str)] = &[
+    ("token_embd", "embed_tokens"),
+    ("token_embd_norm", "embedding_norm"),
+    ("output_norm", "norm"),
+    ("attn_norm", "input_layernorm"),
+    ("attn_q", "self_attn.q_proj"),
+    ("attn_k", "self_attn.k_proj"),
+    ("attn_v", "self_attn.v_proj"),
+    ("attn_output", "self_attn.o_proj"),
+    ("attn_q_norm", "self_attn.q_norm"),
+    ("attn_k_norm", "self_attn.k_norm"),
+    ("ffn_norm", "post_attention_layernorm"),
+    ("ffn_gate", "mlp.gate_proj"),
+    ("ffn_up", "mlp.up_proj"),
+    ("ffn_down", "mlp.down_proj"),
+];
+
+impl Architecture {
+    /// What Hugging Face's files call the tensor that GGUF calls `name`, where a model stands
+    /// alone.
+    pub(crate) fn hugging_face_name(&self, name: &str) -> String {
+        let (head, kind) = name.rsplit_once('.').unwrap_or((name, "weight"));
+        let called = |part| {
+            let mut names = self.names.iter().chain(LLAMA_NAMES);
+            names
+                .find(|(known, _)| *known == part)
+                .map_or(part, |(_, name)| *name)
+        };
+        match head
+            .strip_prefix("blk.")
+            .and_then(|rest| rest.split_once('.'))
+        {
+            Some((index, part)) => format!("model.layers.{index}.{}.{kind}", called(part)),
+            None if head == "output" => format!("lm_head.{kind}"),
+            None => format!("model.{}.{kind}", called(head)),
+        }
+    }
 }
 
 /// How a state is normalised.
@@ -224,7 +264,6 @@ pub const ARCHITECTURES: &[Architecture] = &[
         model_types: &["lfm2"],
         head_norms: Some(HeadNorms::BeforeRope),
         names: &[
-            ("output_norm", "embedding_norm"),
             ("attn_norm", "operator_norm"),
             ("attn_output", "self_attn.out_proj"),
             ("attn_q_norm", "self_attn.q_layernorm"),

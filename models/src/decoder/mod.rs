@@ -15,13 +15,16 @@
 mod architecture;
 mod config;
 mod forward;
+mod hugging_face;
 mod keys;
 mod mix;
 mod projection;
 mod rope;
+mod safetensors;
 mod source;
 mod weights;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use corbie_core::{Error, ErrorKind, Result};
@@ -35,6 +38,8 @@ pub use rope::{Rope, Yarn};
 
 use crate::gguf::GgufFile;
 use crate::kernels::{BLOCK_POSITIONS, CacheMeter, KvBlock, KvCache, Precision, RopeTable};
+use hugging_face::HuggingFaceConfig;
+use safetensors::{DirectoryTensors, WeightFiles};
 use source::{GgufTensors, Tensors};
 use weights::Weights;
 
@@ -84,6 +89,29 @@ impl Decoder {
     pub fn load_with(file: &GgufFile, options: &DecoderOptions) -> Result<Self> {
         let config = DecoderConfig::read(file)?;
         let tensors = GgufTensors::new(file, config.layers);
+        Self::build(config, &tensors, options)
+    }
+
+    /// Reads the decoder in a directory as Hugging Face keeps models: `config.json` beside
+    /// `model.safetensors`, or beside several files and their index.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Decoder::load`], naming the directory's own keys and tensors;
+    /// [`NotFound`](ErrorKind::NotFound) when a file is missing.
+    pub fn load_directory(directory: &Path, options: &DecoderOptions) -> Result<Self> {
+        let said = HuggingFaceConfig::read(&directory.join("config.json"))?;
+        let config = said.decoder()?;
+        let maps = WeightFiles::open(directory)?;
+        let files = maps.tensors()?;
+        let tensors = DirectoryTensors::new(
+            directory,
+            said.architecture,
+            config.layers,
+            said.is_tied(),
+            &files,
+            said.factors(&config)?,
+        );
         Self::build(config, &tensors, options)
     }
 

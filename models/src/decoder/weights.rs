@@ -104,7 +104,7 @@ impl Weights {
             .tensor("output.weight")?
             .map(|tensor| reader.matrix(&tensor, vocabulary, hidden))
             .transpose()?;
-        // LFM2 names its last norm for the embedding, whose head it precedes.
+        // LFM2 calls its last norm so.
         let output_norm = match tensors.tensor("token_embd_norm.weight")? {
             Some(_) => "token_embd_norm",
             None => "output_norm",

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{Device, Tensor};
+use candle_core::quantized::GgmlDType;
 use corbie_models::gguf::{GgufFile, GgufWriter};
+use corbie_models::testing::{SafetensorsWriter, random_weights, stored};
 use serde::Deserialize;
 
 /// A model as a fixture describes it, and the logits it must have.
@@ -145,7 +145,7 @@ impl TinyModel {
             writer = vocabulary.write(writer);
         }
         for (name, shape) in &self.tensors {
-            let values = weights(name, shape);
+            let values = random_weights(name, shape, 0);
             let dtype = match storage {
                 Storage::F32 => GgmlDType::F32,
                 Storage::Q8_0 => GgmlDType::Q8_0,
@@ -153,12 +153,63 @@ impl TinyModel {
             };
             // Convolutions are too short for blocks.
             let blocks = shape.len() == 2 && shape[1].is_multiple_of(dtype.block_size());
-            writer = match blocks && dtype != GgmlDType::F32 {
-                true => writer.tensor(name, dtype, shape, quantized(&values, shape[1], dtype)),
+            writer = match blocks {
+                true => writer.tensor(
+                    name,
+                    dtype,
+                    shape,
+                    stored(&values, shape[1], dtype).unwrap(),
+                ),
                 false => writer.f32_tensor(name, shape, &values),
             };
         }
         writer
+    }
+
+    /// Writes the same model as Hugging Face keeps it, in so many files.
+    pub fn write_directory(&self, directory: &Path, files: usize) {
+        let config = self.directory.config.to_string();
+        std::fs::write(directory.join("config.json"), config).unwrap();
+        let mut writers = vec![SafetensorsWriter::new(); files];
+        let mut index = serde_json::Map::new();
+        for (at, (name, shape)) in self.tensors.iter().enumerate() {
+            let mut shape = shape.clone();
+            let mut values = random_weights(name, &shape, 0);
+            let heads = |key: &str| self.integers[&format!("{}.{key}", self.architecture)];
+            if self.directory.reordered && name.contains("attn_q.") {
+                values = halves(&values, heads("attention.head_count") as usize);
+            }
+            if self.directory.reordered && name.contains("attn_k.") {
+                values = halves(&values, heads("attention.head_count_kv") as usize);
+            }
+            if self.directory.less_one && name.ends_with("norm.weight") {
+                values.iter_mut().for_each(|weight| *weight -= 1.0);
+            }
+            if name.ends_with("shortconv.conv.weight") {
+                shape.insert(1, 1);
+            }
+            let data = stored(&values, 1, GgmlDType::F32).unwrap();
+            let name = &self.directory.names[name];
+            let writer = &mut writers[at % files];
+            *writer = writer.clone().tensor(name, GgmlDType::F32, &shape, data);
+            index.insert(
+                name.clone(),
+                format!("model-{}.safetensors", at % files).into(),
+            );
+        }
+        if files == 1 {
+            writers[0]
+                .write(&directory.join("model.safetensors"))
+                .unwrap();
+            return;
+        }
+        for (at, writer) in writers.iter().enumerate() {
+            writer
+                .write(&directory.join(format!("model-{at}.safetensors")))
+                .unwrap();
+        }
+        let index = serde_json::json!({ "weight_map": index }).to_string();
+        std::fs::write(directory.join("model.safetensors.index.json"), index).unwrap();
     }
 
     pub fn file(&self, storage: Storage) -> GgufFile {
@@ -249,35 +300,17 @@ fn sentencepiece() -> Vocabulary {
     }
 }
 
-/// Numbers that follow from the name: around 0, or around 1 for normalisations. Matrices keep the
-/// variance of what they multiply. The same as in `fixtures.py`.
-pub fn weights(name: &str, shape: &[usize]) -> Vec<f32> {
-    let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325u64, |seed, byte| {
-        (seed ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    });
-    let centre = f32::from(u8::from(name.ends_with("norm.weight")));
-    let gain = match shape {
-        [_, columns] => 4.0 * (3.0 / *columns as f32).sqrt(),
-        _ => 1.0,
-    };
-    (1..=shape.iter().product::<usize>() as u64)
-        .map(|i| {
-            let x = seed.wrapping_add(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-            let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            let x = x ^ (x >> 31);
-            ((x >> 40) as f32 / (1u32 << 25) as f32 - 0.25) * gain + centre
+/// GGUF keeps pairs that turn together side by side; Hugging Face half a head apart.
+fn halves(values: &[f32], heads: usize) -> Vec<f32> {
+    let width = values.len() / heads;
+    // Rows of a head, and their length, follow from the width alone: all tiny heads have 16.
+    let (rows, columns) = (16, width / 16);
+    let place = |head: usize, row: usize| (head * rows + row) * columns;
+    (0..heads)
+        .flat_map(|head| (0..rows).map(move |row| (head, row)))
+        .flat_map(|(head, row)| {
+            let from = place(head, row % (rows / 2) * 2 + row / (rows / 2));
+            values[from..from + columns].to_vec()
         })
         .collect()
-}
-
-/// The values in blocks, as candle makes them.
-fn quantized(values: &[f32], columns: usize, dtype: GgmlDType) -> Vec<u8> {
-    let shape = (values.len() / columns, columns);
-    let tensor = Tensor::from_slice(values, shape, &Device::Cpu).unwrap();
-    QTensor::quantize(&tensor, dtype)
-        .unwrap()
-        .data()
-        .unwrap()
-        .to_vec()
 }

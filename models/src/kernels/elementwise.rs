@@ -418,7 +418,8 @@ mod tests {
             close(&out, expected(unit));
             relu_squared_mul(&gate_up, n, &mut out);
             close(&out, expected(|x| x.max(0.0).powi(2)));
-            let plain: [(fn(&mut [f32]), fn(f64) -> f64); 3] = [
+            type Pair = (fn(&mut [f32]), fn(f64) -> f64);
+            let plain: [Pair; 3] = [
                 (silu, |x| x / (1.0 + (-x).exp())),
                 (gelu_tanh, unit),
                 (relu_squared, |x| x.max(0.0).powi(2)),

@@ -95,6 +95,19 @@ impl TinyModel {
         assert!(removed.contains(&true), "{key} was there");
     }
 
+    /// Changes what `config.json` says.
+    pub fn says(&mut self, key: &str, value: serde_json::Value) {
+        self.directory.config[key] = value;
+    }
+
+    /// Adds a vector by both of its names.
+    pub fn adds(&mut self, name: &str, hugging_face: &str) {
+        self.tensors.insert(name.into(), vec![16]);
+        self.directory
+            .names
+            .insert(name.into(), hugging_face.into());
+    }
+
     pub fn scale(&mut self, kind: &str) {
         let key = format!("{}.rope.scaling.type", self.architecture);
         self.strings.insert(key, kind.into());

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
 use corbie_models::kernels::{
-    AttentionShape, KvCache, Matrix, Precision, bidirectional_attention, causal_attention,
+    AttentionShape, CacheMeter, KvCache, Matrix, Precision, bidirectional_attention,
+    causal_attention,
 };
 
 /// Inputs and outputs of the layers of SmolLM2-135M.
@@ -80,12 +81,12 @@ fn attention(peak: f64) {
         softcap: None,
     };
     for (seen, m) in [(512, 64), (2048, 64), (2048, 1)] {
-        let mut cache = KvCache::new(shape.kv_heads, shape.head_dim);
+        let mut cache = KvCache::new(shape.kv_heads, shape.head_dim, &CacheMeter::default());
         let x = numbers(seen * 192);
         cache.push(&x, &x);
         let q = numbers(m * 576);
         let mut out = vec![0.0; m * 576];
-        let time = typical(|| causal_attention(&shape, black_box(&q), &cache, &mut out));
+        let time = typical(|| causal_attention(&shape, black_box(&q), &[(&cache, m)], &mut out));
         let pairs = m * seen - m * (m - 1) / 2;
         report(&format!("causal {seen}"), m, time, 4 * pairs * 576, peak);
     }

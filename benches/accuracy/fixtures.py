@@ -36,8 +36,8 @@ def weights(name, shape):
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         x = x ^ (x >> np.uint64(31))
     numbers = (x >> np.uint64(40)).astype(np.float32) / np.float32(1 << 25) - np.float32(0.25)
-    if len(shape) == 2:
-        numbers *= np.float32(4) * np.sqrt(np.float32(3) / np.float32(shape[1]))
+    if len(shape) > 1:
+        numbers *= np.float32(4) * np.sqrt(np.float32(3) / np.float32(shape[-1]))
     return (numbers + np.float32(name.endswith("norm.weight"))).reshape(shape)
 
 
@@ -78,10 +78,26 @@ def tensors(sizes, vocabulary=40, tied=True, parts="", biases="", head_norms=Non
                 whole = head_norms == "whole"
                 layer["attn_q_norm"] = [q if whole else head_dim]
                 layer["attn_k_norm"] = [kv if whole else head_dim]
-        layer["ffn_down"] = [hidden, feed_forward]
-        layer["ffn_up"] = [(2 if "fused_up" in parts else 1) * feed_forward, hidden]
-        if not {"fused_up", "ungated"} & set(parts):
-            layer["ffn_gate"] = [feed_forward, hidden]
+        experts = sizes.get("expert_count")
+        if experts and index >= sizes.get("leading_dense_block_count", 0):
+            width = sizes.get("expert_feed_forward_length", feed_forward)
+            layer["ffn_gate_inp"] = [experts, hidden]
+            if "fused_up" in parts:
+                layer["ffn_gate_up_exps"] = [experts, 2 * width, hidden]
+            else:
+                layer["ffn_gate_exps"] = layer["ffn_up_exps"] = [experts, width, hidden]
+            layer["ffn_down_exps"] = [experts, hidden, width]
+            if shared := sizes.get("expert_shared_feed_forward_length"):
+                layer["ffn_gate_inp_shexp"] = [hidden]
+                layer["ffn_gate_shexp"] = layer["ffn_up_shexp"] = [shared, hidden]
+                layer["ffn_down_shexp"] = [hidden, shared]
+            if "expert_gating_func" in sizes:
+                shapes[f"blk.{index}.exp_probs_b.bias"] = [experts]
+        else:
+            layer["ffn_down"] = [hidden, feed_forward]
+            layer["ffn_up"] = [(2 if "fused_up" in parts else 1) * feed_forward, hidden]
+            if not {"fused_up", "ungated"} & set(parts):
+                layer["ffn_gate"] = [feed_forward, hidden]
         for part, shape in layer.items():
             shapes[f"blk.{index}.{part}.weight"] = shape
             if part in biases or ("norm" in biases and part.endswith("norm")):
@@ -122,6 +138,8 @@ GEMMA = {
     "attention.value_length": 16,
 }
 LFM2 = FOUR | {"attention.head_count_kv": [0, 2, 0, 2], "shortconv.l_cache": 3}
+EXPERTS = {"expert_count": 5, "expert_used_count": 2}
+NARROW = EXPERTS | {"expert_feed_forward_length": 32}
 RMS = {"attention.layer_norm_rms_epsilon": 1e-5}
 MEAN = {"attention.layer_norm_epsilon": 1e-5}
 BASE = lambda base: RMS | {"rope.freq_base": base}
@@ -168,6 +186,7 @@ CASES = {
     ),
     "llama_yarn": case("llama", SIZES | ORIGINAL, yarn(BASE(100.0)), YARN, "yarn"),
     "mistral": case("llama", SIZES | WINDOW, RMS, tied=False),
+    "mixtral": case("llama", SIZES | EXPERTS, RMS, tied=False),
     "mistral3": case(
         "mistral3",
         SIZES | ORIGINAL,
@@ -189,6 +208,27 @@ CASES = {
         "qwen3", SIZES | WIDE | ORIGINAL, yarn(BASE(1000.0)), YARN, "yarn", head_norms="head"
     ),
     "qwen3vl": case("qwen3vl", SIZES | WIDE, BASE(1000.0), head_norms="head", tied=False),
+    "qwen2moe": case(
+        "qwen2moe",
+        SIZES | NARROW | {"expert_shared_feed_forward_length": 48},
+        RMS,
+        biases=QKV,
+        tied=False,
+    ),
+    "qwen3moe": case("qwen3moe", SIZES | WIDE | NARROW, RMS, head_norms="head", tied=False),
+    "olmoe": case("olmoe", SIZES | EXPERTS, RMS, head_norms="whole", tied=False),
+    "granitemoe": case(
+        "granitemoe",
+        SIZES | EXPERTS,
+        RMS
+        | {
+            "embedding_scale": 3.0,
+            "residual_scale": 0.4,
+            "attention.scale": 0.5,
+            "logit_scale": 0.8,
+        },
+        parts="fused_up",
+    ),
     "gemma": case("gemma", GEMMA | {"block_count": 3}, RMS),
     "gemma2": case(
         "gemma2",
@@ -226,6 +266,13 @@ CASES = {
         },
     ),
     "lfm2": case("lfm2", LFM2, BASE(1000.0), parts="conv", head_norms="head"),
+    "lfm2moe": case(
+        "lfm2moe",
+        LFM2 | NARROW | {"leading_dense_block_count": 1, "expert_gating_func": 2},
+        BASE(1000.0),
+        parts="conv",
+        head_norms="head",
+    ),
     "olmo2": case("olmo2", SIZES, RMS, parts="no_pre post", head_norms="whole", tied=False),
     "olmo3": case(
         "olmo2",

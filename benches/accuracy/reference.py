@@ -25,6 +25,10 @@ class Row:
     """GGUF adds one to the weights of normalisations."""
     whole: dict = field(default_factory=dict)
     """Tensors outside of blocks that are called otherwise than in Llama."""
+    experts: tuple = ("mlp.experts", "mlp.gate")
+    """Where a model in memory has its experts and their router."""
+    more: tuple = ()
+    """What its configuration takes without saying so."""
     windows: object = None
     """Which of `layers` layers see a window only, from `(index, layers)`."""
 
@@ -41,7 +45,17 @@ LAYER = {
     "ffn_gate": "mlp.gate_proj",
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
+    "ffn_gate_inp": "mlp.gate",
+    "ffn_gate_exps": "mlp.experts.{}.gate_proj",
+    "ffn_up_exps": "mlp.experts.{}.up_proj",
+    "ffn_down_exps": "mlp.experts.{}.down_proj",
+    "ffn_gate_inp_shexp": "mlp.shared_expert_gate",
+    "ffn_gate_shexp": "mlp.shared_expert.gate_proj",
+    "ffn_up_shexp": "mlp.shared_expert.up_proj",
+    "ffn_down_shexp": "mlp.shared_expert.down_proj",
 }
+"""What files call the parts of a block; `{}` is an expert's number. In memory `transformers` stacks
+experts and calls their place otherwise (`Row.experts`)."""
 WHOLE = {
     "token_embd": "model.embed_tokens",
     "output_norm": "model.norm",
@@ -74,24 +88,54 @@ LFM2 = {
     "ffn_gate": "feed_forward.w1",
     "ffn_up": "feed_forward.w3",
     "ffn_down": "feed_forward.w2",
+    "ffn_gate_inp": "feed_forward.gate",
+    "ffn_gate_exps": "feed_forward.experts.{}.w1",
+    "ffn_up_exps": "feed_forward.experts.{}.w3",
+    "ffn_down_exps": "feed_forward.experts.{}.w2",
+}
+MIXTRAL = {
+    "ffn_gate_inp": "block_sparse_moe.gate",
+    "ffn_gate_exps": "block_sparse_moe.experts.{}.w1",
+    "ffn_up_exps": "block_sparse_moe.experts.{}.w3",
+    "ffn_down_exps": "block_sparse_moe.experts.{}.w2",
 }
 ALL = lambda index, layers: True
 BUT_EVERY = lambda every: lambda index, layers: (index + 1) % every != 0
 ROWS = {
     "llama": Row("Llama", reordered=True),
     "mistral": Row("Mistral", reordered=True, windows=ALL),
+    "mixtral": Row("Mixtral", MIXTRAL, reordered=True),
     "mistral3": Row("Ministral3", reordered=True),
     "smollm3": Row("SmolLM3", reordered=True),
     "qwen2": Row("Qwen2"),
     "qwen2vl": Row("Qwen2"),
     "qwen3": Row("Qwen3"),
     "qwen3vl": Row("Qwen3"),
+    "qwen2moe": Row("Qwen2Moe"),
+    "qwen3moe": Row("Qwen3Moe", more=("head_dim",)),
+    "olmoe": Row("Olmoe"),
+    "granitemoe": Row(
+        "GraniteMoe",
+        {
+            "ffn_gate_inp": "block_sparse_moe.router.layer",
+            "ffn_gate_up_exps": "block_sparse_moe.input_linear",
+            "ffn_down_exps": "block_sparse_moe.output_linear",
+        },
+        reordered=True,
+        experts=("block_sparse_moe.experts", "block_sparse_moe.router"),
+    ),
     "gemma": Row("Gemma", less_one=True),
     "gemma2": Row("Gemma2", AROUND, less_one=True, windows=BUT_EVERY(2)),
     "gemma3": Row("Gemma3", AROUND, less_one=True, windows=BUT_EVERY(6)),
     "phi3": Row("Phi3", PHI3, windows=ALL),
     "granite": Row("Granite", reordered=True),
     "lfm2": Row("Lfm2", LFM2, whole={"token_embd_norm": "model.embedding_norm"}),
+    "lfm2moe": Row(
+        "Lfm2Moe",
+        LFM2,
+        whole={"token_embd_norm": "model.embedding_norm"},
+        experts=("feed_forward.experts", "feed_forward.gate"),
+    ),
     "olmo2": Row("Olmo2", AROUND),
     "olmo3": Row("Olmo3", AROUND, windows=BUT_EVERY(4)),
     "exaone": Row("Llama"),
@@ -112,8 +156,10 @@ ROWS = {
 
 def row(metadata):
     """The row of a file. Its name does not tell Mistral with windows from Llama, nor OLMo 3 from
-    OLMo 2: their windows do."""
+    OLMo 2: their windows do; nor Mixtral from Llama."""
     name = metadata["general.architecture"]
+    if name == "llama" and metadata.get("llama.expert_count"):
+        name = "mixtral"
     if metadata.get(f"{name}.attention.sliding_window"):
         name = {"llama": "mistral", "olmo2": "olmo3"}.get(name, name)
     return ROWS[name]
@@ -201,7 +247,14 @@ def configuration(metadata, tensors):
         config["rope_parameters"] = {"sliding_attention": local, "full_attention": rope}
     if architecture == "exaone4" and not window:
         config["layer_types"] = ["full_attention"] * layers
-    if architecture == "lfm2":
+    if key("expert_count"):
+        config["num_experts"] = config["num_local_experts"] = key("expert_count")
+        config["num_experts_per_tok"] = key("expert_used_count")
+        config["moe_intermediate_size"] = key("expert_feed_forward_length")
+        config["shared_expert_intermediate_size"] = key("expert_shared_feed_forward_length")
+        config["norm_topk_prob"] = architecture in ("qwen3moe", "lfm2moe")
+        config["num_dense_layers"] = key("leading_dense_block_count")
+    if architecture.startswith("lfm2"):
         kinds = ["conv", "full_attention"]
         config["layer_types"] = [kinds[count > 0] for count in kv_heads]
         config["conv_L_cache"] = key("shortconv.l_cache")
@@ -219,7 +272,8 @@ def model(metadata, tensors, **config):
     known = configure()
     said = configuration(metadata, tensors) | config
     # What a kind does not know it would keep all the same.
-    said = {name: value for name, value in said.items() if hasattr(known, name)}
+    more = row(metadata).more
+    said = {key: value for key, value in said.items() if hasattr(known, key) or key in more}
     made = getattr(transformers, f"{kind}ForCausalLM")(
         configure(attn_implementation="eager", **said)
     )
@@ -227,6 +281,7 @@ def model(metadata, tensors, **config):
     unknown = made.load_state_dict(weights, strict=False).unexpected_keys
     assert not unknown, unknown
     missing = set(dict(made.named_parameters())) - set(weights)
+    missing |= {name for name, _ in made.named_buffers() if "expert_bias" in name} - set(weights)
     assert missing <= {"lm_head.weight"}, missing
     return made.float().eval()
 
@@ -235,6 +290,8 @@ def name_of(metadata, name):
     """What `transformers` calls the tensor `name` of a file."""
     known = row(metadata)
     head, kind = name.rsplit(".", 1)
+    if head.endswith("exp_probs_b"):
+        return f"model.layers.{head.split('.')[1]}.feed_forward.expert_bias"
     if head.startswith("blk."):
         _, index, part = head.split(".", 2)
         return f"model.layers.{index}.{(LAYER | known.names)[part]}.{kind}"
@@ -260,7 +317,25 @@ def state(metadata, tensors):
             values = values - 1
         if part == "conv":
             values = values[:, None, :]
+        if part.endswith("_exps"):
+            continue
+        if part == "ffn_gate_inp_shexp":
+            values = values.reshape(1, -1)
+        if part == "ffn_gate_inp":
+            named[f"model.layers.{name.split('.')[1]}.{known.experts[1]}.weight"] = (
+                torch.from_numpy(np.array(values))
+            )
+            continue
         named[name_of(metadata, name)] = torch.from_numpy(np.array(values))
+    for name, down in tensors.items():
+        if name.endswith("ffn_down_exps.weight"):
+            place = f"model.layers.{name.split('.')[1]}.{known.experts[0]}"
+            stacked = tensors.get(name.replace("down", "gate_up"))
+            if stacked is None:
+                gate, up = (tensors[name.replace("down", other)] for other in ("gate", "up"))
+                stacked = np.concatenate([gate, up], axis=1)
+            named[f"{place}.gate_up_proj"] = torch.from_numpy(np.array(stacked))
+            named[f"{place}.down_proj"] = torch.from_numpy(np.array(down))
     return named
 
 

@@ -2,9 +2,10 @@
 
 use corbie_core::{Error, ErrorKind, Result};
 
-use super::architecture::{ARCHITECTURES, Architecture, Normalisation};
+use super::architecture::{Architecture, Normalisation};
 use super::keys::{Keys, Source};
 use super::rope::Rope;
+use super::table::ARCHITECTURES;
 use crate::gguf::GgufFile;
 use crate::kernels::{AttentionShape, RopeLayout};
 
@@ -86,6 +87,8 @@ pub struct DecoderConfig {
     pub window: Option<Window>,
     /// The layers that mix positions by a short convolution instead of attention.
     pub convolution: Option<Convolution>,
+    /// The experts that feed-forward layers have, if they do.
+    pub experts: Option<Experts>,
 }
 
 /// The layers of a model that see only the last positions.
@@ -108,6 +111,27 @@ pub struct Convolution {
     pub layers: Vec<bool>,
 }
 
+/// The experts of a model that is a mixture of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Experts {
+    /// How many each layer has.
+    pub count: usize,
+    /// How many of them a position uses.
+    pub used: usize,
+    /// Numbers between the two halves of an expert.
+    pub feed_forward: usize,
+    /// The same of an expert that all positions use.
+    pub shared_feed_forward: Option<usize>,
+    /// Whether each is wanted by the sigmoid of its score, not by the softmax of all.
+    pub sigmoid: bool,
+    /// Whether the weights of those used are made to sum to one.
+    pub normalised: bool,
+    /// Multiplies their weights.
+    pub scale: f32,
+    /// How many layers come before the first with experts.
+    pub dense_layers: usize,
+}
+
 /// Queries at position `p` are multiplied by `1 + factor · ln(1 + ⌊p / span⌋)`, so that attention
 /// stays sharp in long contexts (Llama 4, Ministral 3).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -127,7 +151,7 @@ impl Growth {
 
 pub(super) const MAX_LAYERS: usize = 1024;
 pub(super) const MAX_WIDTH: usize = 1 << 18;
-const MAX_FEED_FORWARD: usize = 1 << 20;
+pub(super) const MAX_FEED_FORWARD: usize = 1 << 20;
 pub(super) const MAX_CONTEXT: usize = 1 << 24;
 
 impl DecoderConfig {
@@ -150,12 +174,6 @@ impl DecoderConfig {
 
     pub(super) fn from_keys(keys: &Keys<'_>, rope_layout: RopeLayout) -> Result<Self> {
         let architecture = keys.architecture;
-        if let Some(experts) = keys.positive("expert_count")? {
-            return Err(keys.unsupported(
-                "expert_count",
-                format!("a mixture of {experts} experts is not supported"),
-            ));
-        }
         let layers = keys.size("block_count", MAX_LAYERS)?;
         let hidden = keys.size("embedding_length", MAX_WIDTH)?;
         let heads = keys.size("attention.head_count", MAX_WIDTH)?;
@@ -175,7 +193,12 @@ impl DecoderConfig {
             Normalisation::RootMeanSquare => "attention.layer_norm_rms_epsilon",
             Normalisation::Layer => "attention.layer_norm_epsilon",
         };
+        if let Some(bound) = keys.positive("attention.clamp_kqv")? {
+            let cause = format!("a bound of {bound} is not supported");
+            return Err(keys.unsupported("attention.clamp_kqv", cause));
+        }
         let context_length = keys.size("context_length", MAX_CONTEXT)?;
+        let feed_forward = keys.size("feed_forward_length", MAX_FEED_FORWARD)?;
         let original_context = keys.original_context()?;
         let rope = keys.rope(context_length)?;
         let window = keys.window(&rope, layers)?;
@@ -184,7 +207,7 @@ impl DecoderConfig {
             architecture,
             layers,
             hidden,
-            feed_forward: keys.size("feed_forward_length", MAX_FEED_FORWARD)?,
+            feed_forward,
             heads,
             kv_heads,
             head_dim,
@@ -220,6 +243,7 @@ impl DecoderConfig {
             rope,
             window,
             convolution,
+            experts: keys.experts(feed_forward, layers)?,
         })
     }
 

@@ -1,11 +1,9 @@
 //! The forward pass: tokens in, logits out.
 
-use super::architecture::Activation;
-use super::weights::{Layer, Norm};
+use super::feed_forward::Buffers;
+use super::weights::Norm;
 use super::{Decoder, Step};
-use crate::kernels::{
-    add, add_scaled, gelu_mul, gelu_tanh, relu_squared, relu_squared_mul, silu, silu_mul,
-};
+use crate::kernels::{add, add_scaled};
 
 /// Buffers of one forward pass, kept from one to the next.
 #[derive(Debug, Default)]
@@ -20,8 +18,7 @@ pub struct Workspace {
     pub(super) turned: Vec<f32>,
     pub(super) mixed: Vec<f32>,
     pub(super) update: Vec<f32>,
-    gate_up: Vec<f32>,
-    gated: Vec<f32>,
+    pub(super) feed_forward: Buffers,
     last: Vec<f32>,
     pub(super) scratch: Vec<f32>,
     pub(super) logits: Vec<f32>,
@@ -67,44 +64,6 @@ impl Decoder {
                 row.iter_mut().for_each(|x| *x *= scale);
             }
         }
-    }
-
-    /// The feed-forward half of a block, added to the state.
-    fn feed_forward(&self, layer: &Layer, workspace: &mut Workspace) {
-        let w = workspace;
-        let (n, architecture) = (self.config.feed_forward, self.config.architecture);
-        let m = w.positions.len();
-        let length = w.state.len();
-        let input = match (&layer.feed_forward_norm, architecture.parallel) {
-            (Some(norm), _) => {
-                norm.apply(&w.state, self.config.norm_eps, room(&mut w.normed, length));
-                &w.normed[..length]
-            }
-            // What attention has read is there still.
-            (None, true) => &w.normed[..length],
-            (None, false) => &w.state,
-        };
-        let gate_up = room(&mut w.gate_up, m * layer.gate_up.rows());
-        layer.gate_up.multiply(input, gate_up, &mut w.scratch);
-        let gated = if architecture.gated {
-            let gated = room(&mut w.gated, m * n);
-            match architecture.activation {
-                Activation::Silu => silu_mul(gate_up, n, gated),
-                Activation::GeluTanh => gelu_mul(gate_up, n, gated),
-                Activation::ReluSquared => relu_squared_mul(gate_up, n, gated),
-            }
-            gated
-        } else {
-            match architecture.activation {
-                Activation::Silu => silu(gate_up),
-                Activation::GeluTanh => gelu_tanh(gate_up),
-                Activation::ReluSquared => relu_squared(gate_up),
-            }
-            gate_up
-        };
-        let update = room(&mut w.update, length);
-        layer.down.multiply(gated, update, &mut w.scratch);
-        self.add_update(layer.feed_forward_post_norm.as_ref(), w);
     }
 
     /// Adds the update to the state, normalised first where the architecture does so.

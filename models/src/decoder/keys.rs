@@ -4,7 +4,9 @@ use corbie_core::{Error, ErrorKind, Result};
 use serde_json::Value;
 
 use super::architecture::{Architecture, Sliding, WindowRope};
-use super::config::{Convolution, MAX_CONTEXT, MAX_LAYERS, MAX_WIDTH, Window};
+use super::config::{
+    Convolution, Experts, MAX_CONTEXT, MAX_FEED_FORWARD, MAX_LAYERS, MAX_WIDTH, Window,
+};
 use super::rope::{Rope, Yarn};
 use crate::gguf::{self, Metadata};
 
@@ -202,6 +204,38 @@ impl Keys<'_> {
             }
             (_, false) => Ok((kv_heads, None)),
         }
+    }
+
+    /// The experts of a model that has feed-forward layers of so many numbers.
+    pub fn experts(&self, feed_forward: usize, layers: usize) -> Result<Option<Experts>> {
+        // Files write zero for none.
+        if self.positive("expert_count")?.is_none() {
+            return Ok(None);
+        }
+        let count = self.size("expert_count", 1024)?;
+        let width = |name| self.optional_size(name, MAX_FEED_FORWARD);
+        let gate = self.value("expert_gating_func")?;
+        let sigmoid = match gate.and_then(|(_, value)| value.as_u64()) {
+            None => self.architecture.sigmoid_experts,
+            Some(1) => false,
+            Some(2) => true,
+            Some(other) => {
+                let cause = format!("kind {other} is not supported");
+                return Err(self.unsupported("expert_gating_func", cause));
+            }
+        };
+        let normalised = self.converted("expert_weights_norm", "a boolean", Value::as_bool)?;
+        let dense = self.positive("leading_dense_block_count")?.unwrap_or(0.0);
+        Ok(Some(Experts {
+            count,
+            used: self.size("expert_used_count", count)?,
+            feed_forward: width("expert_feed_forward_length")?.unwrap_or(feed_forward),
+            shared_feed_forward: width("expert_shared_feed_forward_length")?,
+            sigmoid,
+            normalised: normalised.unwrap_or(self.architecture.normalised_experts),
+            scale: self.positive("expert_weights_scale")?.unwrap_or(1.0),
+            dense_layers: (dense as usize).min(layers),
+        }))
     }
 
     /// The rotary frequencies of a model that was made for so many positions.

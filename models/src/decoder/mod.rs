@@ -14,6 +14,7 @@
 
 mod architecture;
 mod config;
+mod feed_forward;
 mod forward;
 mod hugging_face;
 mod keys;
@@ -22,6 +23,7 @@ mod projection;
 mod rope;
 mod safetensors;
 mod source;
+mod table;
 mod weights;
 
 use std::path::Path;
@@ -29,12 +31,11 @@ use std::sync::Arc;
 
 use corbie_core::{Error, ErrorKind, Result};
 
-pub use architecture::{
-    ARCHITECTURES, Activation, Architecture, HeadNorms, Normalisation, Sliding, WindowRope,
-};
-pub use config::{Convolution, DecoderConfig, Growth, Window};
+pub use architecture::{Activation, Architecture, HeadNorms, Normalisation, Sliding, WindowRope};
+pub use config::{Convolution, DecoderConfig, Experts, Growth, Window};
 pub use forward::Workspace;
 pub use rope::{Rope, Yarn};
+pub use table::ARCHITECTURES;
 
 use crate::gguf::GgufFile;
 use crate::kernels::{BLOCK_POSITIONS, CacheMeter, KvBlock, KvCache, Precision, RopeTable};

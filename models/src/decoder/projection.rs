@@ -79,8 +79,15 @@ impl Reader<'_> {
             }
             rows += part_rows;
         }
+        self.join(&tensors, bias)
+    }
+
+    /// Checked matrices of as many columns, side by side.
+    pub fn join(&self, tensors: &[Tensor<'_>], bias: Option<Vec<f32>>) -> Result<Projection> {
         let first = &tensors[0];
-        let parts = match tensors.as_slice() {
+        let columns = first.shape[1];
+        let rows = tensors.iter().map(|tensor| tensor.shape[0]).sum();
+        let parts = match tensors {
             [only] => vec![self.matrix(only, rows, columns)?],
             several if several.iter().all(|tensor| tensor.dtype == first.dtype) => {
                 let data: Vec<&[u8]> = several.iter().map(|tensor| &*tensor.data).collect();

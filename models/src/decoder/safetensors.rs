@@ -28,6 +28,9 @@ const PREFIXES: &[&str] = &[
 /// Where the head may be.
 const HEADS: &[&str] = &["lm_head", "language_model.lm_head", "model.lm_head"];
 
+/// No model has more experts.
+const MAX_EXPERTS: usize = 1024;
+
 /// The weight files of a directory, mapped into memory.
 pub(super) struct WeightFiles {
     directory: PathBuf,
@@ -147,30 +150,9 @@ impl<'a> DirectoryTensors<'a> {
     }
 }
 
-impl Tensors for DirectoryTensors<'_> {
-    fn subject(&self) -> &str {
-        &self.subject
-    }
-
-    fn name_of(&self, name: &str) -> String {
-        let alone = self.architecture.hugging_face_name(name);
-        if let Some(rest) = alone.strip_prefix(PREFIXES[0]) {
-            return format!("{}{rest}", self.prefix);
-        }
-        let rest = alone.strip_prefix(HEADS[0]).unwrap_or(&alone);
-        let mut heads = HEADS.iter().map(|head| format!("{head}{rest}"));
-        let there = heads.find(|name| self.places.contains_key(name));
-        there.unwrap_or(alone)
-    }
-
-    fn tensor(&self, name: &str) -> Result<Option<Tensor<'_>>> {
-        if let Some(factors) = self.factors.get(name) {
-            return Ok(Some(Tensor::from_f32s(name, factors)));
-        }
-        if self.tied && name == "output.weight" {
-            return Ok(None);
-        }
-        let own_name = self.name_of(name);
+impl DirectoryTensors<'_> {
+    /// The tensor that the file calls `own_name`, as GGUF keeps it.
+    fn stored(&self, name: &str, own_name: String) -> Result<Option<Tensor<'_>>> {
         let Some(file) = self.places.get(&own_name) else {
             return Ok(None);
         };
@@ -211,6 +193,55 @@ impl Tensors for DirectoryTensors<'_> {
             shape,
             ..Tensor::from_f32s(&tensor.name, &weights)
         }))
+    }
+}
+
+impl Tensors for DirectoryTensors<'_> {
+    fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    fn name_of(&self, name: &str) -> String {
+        let alone = self.architecture.hugging_face_name(name);
+        if let Some(rest) = alone.strip_prefix(PREFIXES[0]) {
+            return format!("{}{rest}", self.prefix);
+        }
+        let rest = alone.strip_prefix(HEADS[0]).unwrap_or(&alone);
+        let mut heads = HEADS.iter().map(|head| format!("{head}{rest}"));
+        let there = heads.find(|name| self.places.contains_key(name));
+        there.unwrap_or(alone)
+    }
+
+    fn tensor(&self, name: &str) -> Result<Option<Tensor<'_>>> {
+        if let Some(factors) = self.factors.get(name) {
+            return Ok(Some(Tensor::from_f32s(name, factors)));
+        }
+        if self.tied && name == "output.weight" {
+            return Ok(None);
+        }
+        let own_name = self.name_of(name);
+        let Some((before, after)) = own_name.split_once("{}") else {
+            return self.stored(name, own_name);
+        };
+        // Experts, one by one: together they are what GGUF has.
+        let mut experts: Option<Tensor<'_>> = None;
+        for index in 0..MAX_EXPERTS {
+            let Some(next) = self.stored(name, format!("{before}{index}{after}"))? else {
+                break;
+            };
+            let Some(stack) = &mut experts else {
+                let shape = [&[1], next.shape.as_slice()].concat();
+                experts = Some(Tensor { shape, ..next });
+                continue;
+            };
+            if next.dtype != stack.dtype || next.shape != stack.shape[1..] {
+                let cause = format!("tensor `{}` is not stored like the first one", next.name);
+                return Err(Error::new(ErrorKind::Malformed, &self.subject, cause));
+            }
+            stack.shape[0] += 1;
+            stack.data.to_mut().extend_from_slice(&next.data);
+        }
+        Ok(experts)
     }
 
     fn unread(&self) -> Option<String> {

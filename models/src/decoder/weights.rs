@@ -5,6 +5,7 @@ use corbie_core::{Error, ErrorKind, Result};
 
 use super::architecture::Normalisation;
 use super::config::DecoderConfig;
+use super::feed_forward::FeedForward;
 use super::projection::Projection;
 use super::source::{Tensor, Tensors, malformed};
 use crate::kernels::{Matrix, Precision, layer_norm, rms_norm};
@@ -29,9 +30,7 @@ pub(super) struct Layer {
     pub mixer: Mixer,
     pub mixer_post_norm: Option<Norm>,
     pub feed_forward_norm: Option<Norm>,
-    /// Gate and up side by side, or up alone.
-    pub gate_up: Projection,
-    pub down: Projection,
+    pub feed_forward: FeedForward,
     pub feed_forward_post_norm: Option<Norm>,
 }
 
@@ -137,7 +136,7 @@ impl Weights {
 impl Layer {
     fn read(reader: &Reader<'_>, index: usize) -> Result<Self> {
         let config = reader.config;
-        let (hidden, feed_forward) = (config.hidden, config.feed_forward);
+        let hidden = config.hidden;
         let row = config.architecture;
         let name = |part: &str| format!("blk.{index}.{part}");
         let has = |part: &str| {
@@ -157,14 +156,6 @@ impl Layer {
         let between = match row.post_norms || has("ffn_norm")? {
             true => "ffn_norm",
             false => "post_attention_norm",
-        };
-        let gate_up = match row.gated {
-            true if has("ffn_gate")? => projection(
-                &[("ffn_gate", feed_forward), ("ffn_up", feed_forward)],
-                hidden,
-            ),
-            true => projection(&[("ffn_up", 2 * feed_forward)], hidden),
-            false => projection(&[("ffn_up", feed_forward)], hidden),
         };
         Ok(Self {
             mixer_norm: norm(row.pre_norms, "attn_norm")?,
@@ -198,8 +189,7 @@ impl Layer {
             },
             mixer_post_norm: norm(row.post_norms, "post_attention_norm")?,
             feed_forward_norm: norm(row.pre_norms && !row.parallel, between)?,
-            gate_up: gate_up?,
-            down: projection(&[("ffn_down", hidden)], feed_forward)?,
+            feed_forward: FeedForward::read(reader, index)?,
             feed_forward_post_norm: norm(row.post_norms, "post_ffw_norm")?,
         })
     }
@@ -208,7 +198,7 @@ impl Layer {
 /// Reads tensors and checks them against the shape of the decoder.
 pub(super) struct Reader<'a> {
     pub tensors: &'a dyn Tensors,
-    config: &'a DecoderConfig,
+    pub config: &'a DecoderConfig,
     precision: Precision,
 }
 

@@ -36,6 +36,9 @@ pub struct RandomModel {
     pub context_length: usize,
     /// How many positions the layers with a window see, where there are some.
     pub window: Option<usize>,
+    /// How many experts feed-forward layers have, of which each position uses two; `None`: they
+    /// are no mixtures.
+    pub experts: Option<usize>,
     /// Whether queries, keys and values have biases.
     pub biases: bool,
     /// Whether the embedding serves as the head too.
@@ -77,6 +80,7 @@ impl RandomModel {
                 .as_ref()
                 .is_some_and(has_windows)
                 .then_some(16),
+            experts: name.ends_with("moe").then_some(4),
             biases: false,
             tied: true,
             seed: 0,
@@ -153,13 +157,27 @@ impl RandomModel {
                     add("attn_k_norm.weight", &dims[1..]);
                 }
             }
+            let n = self.feed_forward;
             let fused = self.calls("ffn_up") == Some("mlp.gate_up_proj");
-            let rows = if fused { 2 } else { 1 } * self.feed_forward;
-            add("ffn_up.weight", &[rows, hidden]);
-            if row.gated && !fused {
-                add("ffn_gate.weight", &[rows, hidden]);
+            match self.experts {
+                None => {
+                    add("ffn_up.weight", &[if fused { 2 * n } else { n }, hidden]);
+                    if row.gated && !fused {
+                        add("ffn_gate.weight", &[n, hidden]);
+                    }
+                    add("ffn_down.weight", &[hidden, n]);
+                }
+                Some(experts) => {
+                    add("ffn_gate_inp.weight", &[experts, hidden]);
+                    add("ffn_down_exps.weight", &[experts, hidden, n]);
+                    if self.calls("ffn_gate_up_exps").is_some() {
+                        add("ffn_gate_up_exps.weight", &[experts, 2 * n, hidden]);
+                    } else {
+                        add("ffn_gate_exps.weight", &[experts, n, hidden]);
+                        add("ffn_up_exps.weight", &[experts, n, hidden]);
+                    }
+                }
             }
-            add("ffn_down.weight", &[hidden, self.feed_forward]);
         }
         tensors
     }
@@ -191,6 +209,10 @@ impl RandomModel {
             }
             false => writer.u32(&key("attention.head_count_kv"), self.kv_heads as u32),
         };
+        if let Some(experts) = self.experts {
+            writer = writer.u32(&key("expert_count"), experts as u32);
+            writer = writer.u32(&key("expert_used_count"), 2);
+        }
         if let Some(window) = self.window {
             writer = writer.u32(&key("attention.sliding_window"), window as u32);
         }
@@ -210,7 +232,7 @@ impl RandomModel {
     fn data(&self, name: &str, shape: &[usize], dtype: GgmlDType) -> (GgmlDType, Vec<u8>) {
         let values = random_weights(name, shape, self.seed);
         let columns = shape.last().copied().unwrap_or(1);
-        let is_matrix = shape.len() == 2 && !name.contains("shortconv.conv");
+        let is_matrix = shape.len() > 1 && !name.contains("shortconv.conv");
         match stored(&values, columns, dtype) {
             Ok(data) if is_matrix => (dtype, data),
             _ => {
@@ -248,7 +270,17 @@ impl RandomModel {
             if name.ends_with("shortconv.conv.weight") {
                 shape.insert(1, 1);
             }
-            writer = writer.tensor(&row.hugging_face_name(&name), dtype, &shape, data);
+            let name = row.hugging_face_name(&name);
+            // Experts lie one by one.
+            let count = if name.contains("{}") {
+                shape.remove(0)
+            } else {
+                1
+            };
+            for (expert, data) in data.chunks(data.len() / count).enumerate() {
+                let name = name.replace("{}", &expert.to_string());
+                writer = writer.tensor(&name, dtype, &shape, data.to_vec());
+            }
         }
         writer.write(&directory.join("model.safetensors"))?;
         let path = directory.join("config.json");
@@ -277,6 +309,8 @@ impl RandomModel {
             "max_position_embeddings": self.context_length,
             "sliding_window": self.window,
             "layer_types": (0..self.layers).map(layer_type).collect::<Vec<_>>(),
+            "num_experts": self.experts,
+            "num_experts_per_tok": self.experts.and(Some(2)),
             "conv_L_cache": self.convolves().then_some(3),
             "rms_norm_eps": 1e-5,
             "layer_norm_eps": 1e-5,

@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use corbie_core::{Error, ErrorKind, Result};
 
 /// Numbers that follow from a tensor's name and a seed: around 0, or around 1 for the weights of
-/// normalisations (`…norm.weight`). Matrices, `[rows, columns]`, keep the variance of what they
+/// normalisations (`…norm.weight`). Matrices, `[…, rows, columns]`, keep the variance of what they
 /// multiply, so that a model's logits have a variance of about one.
 ///
 /// The generator is SplitMix64 (Steele et al., 2014), started with the name's FNV-1a hash plus
@@ -17,7 +17,7 @@ pub fn random_weights(name: &str, shape: &[usize], seed: u64) -> Vec<f32> {
     let start = start.wrapping_add(seed);
     let centre = f32::from(u8::from(name.ends_with("norm.weight")));
     let gain = match shape {
-        [_, columns] => 4.0 * (3.0 / *columns as f32).sqrt(),
+        [_, .., columns] => 4.0 * (3.0 / *columns as f32).sqrt(),
         _ => 1.0,
     };
     (1..=shape.iter().product::<usize>() as u64)

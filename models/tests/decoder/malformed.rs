@@ -84,8 +84,8 @@ fn damaged_models_are_named() {
         (
             "llama",
             |m| m.set("llama.expert_count", 8),
-            Unsupported,
-            "expert_count",
+            Malformed,
+            "expert_used_count",
         ),
         (
             "llama",

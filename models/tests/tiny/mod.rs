@@ -165,14 +165,10 @@ impl TinyModel {
                 Storage::Of(dtype) => dtype,
             };
             // Convolutions are too short for blocks.
-            let blocks = shape.len() == 2 && shape[1].is_multiple_of(dtype.block_size());
+            let columns = shape[shape.len() - 1];
+            let blocks = shape.len() > 1 && columns.is_multiple_of(dtype.block_size());
             writer = match blocks {
-                true => writer.tensor(
-                    name,
-                    dtype,
-                    shape,
-                    stored(&values, shape[1], dtype).unwrap(),
-                ),
+                true => writer.tensor(name, dtype, shape, stored(&values, columns, dtype).unwrap()),
                 false => writer.f32_tensor(name, shape, &values),
             };
         }
@@ -201,14 +197,23 @@ impl TinyModel {
             if name.ends_with("shortconv.conv.weight") {
                 shape.insert(1, 1);
             }
-            let data = stored(&values, 1, GgmlDType::F32).unwrap();
+            if name.ends_with("ffn_gate_inp_shexp.weight") {
+                shape.insert(0, 1);
+            }
             let name = &self.directory.names[name];
-            let writer = &mut writers[at % files];
-            *writer = writer.clone().tensor(name, GgmlDType::F32, &shape, data);
-            index.insert(
-                name.clone(),
-                format!("model-{}.safetensors", at % files).into(),
-            );
+            // Experts lie one by one.
+            let count = if name.contains("{}") {
+                shape.remove(0)
+            } else {
+                1
+            };
+            for (expert, values) in values.chunks(values.len() / count).enumerate() {
+                let name = name.replace("{}", &expert.to_string());
+                let data = stored(values, 1, GgmlDType::F32).unwrap();
+                let writer = &mut writers[at % files];
+                *writer = writer.clone().tensor(&name, GgmlDType::F32, &shape, data);
+                index.insert(name, format!("model-{}.safetensors", at % files).into());
+            }
         }
         if files == 1 {
             writers[0]

@@ -8,9 +8,10 @@ use std::path::Path;
 use corbie_core::{Error, ErrorKind, Result};
 use serde_json::{Map, Value, json};
 
-use super::architecture::{ARCHITECTURES, Activation, Architecture};
+use super::architecture::{Activation, Architecture};
 use super::config::DecoderConfig;
 use super::keys::{Keys, Source};
+use super::table::ARCHITECTURES;
 use crate::kernels::RopeLayout;
 
 /// GGUF's keys and what they are called here, as Llama has them and others.
@@ -48,6 +49,16 @@ const NAMES: &[(&str, &[&str])] = &[
         "expert_count",
         &["num_local_experts", "num_experts", "n_routed_experts"],
     ),
+    ("expert_used_count", &["num_experts_per_tok"]),
+    ("expert_feed_forward_length", &["moe_intermediate_size"]),
+    (
+        "expert_shared_feed_forward_length",
+        &["shared_expert_intermediate_size"],
+    ),
+    ("expert_weights_norm", &["norm_topk_prob"]),
+    ("expert_weights_scale", &["routed_scaling_factor"]),
+    ("leading_dense_block_count", &["num_dense_layers"]),
+    ("attention.clamp_kqv", &["clip_qkv"]),
     ("shortconv.l_cache", &["conv_L_cache"]),
     ("rope.freq_base", &["rope_theta"]),
     ("rope.freq_base_swa", &["rope_local_base_freq"]),
@@ -172,6 +183,12 @@ impl HuggingFaceConfig {
             if self.is_on(key) {
                 return Err(self.refuse(ErrorKind::Unsupported, key, "it is not supported"));
             }
+        }
+        let step = self.number("decoder_sparse_step").unwrap_or(1.0);
+        let exceptions = self.text.get("mlp_only_layers").and_then(Value::as_array);
+        if step != 1.0 || exceptions.is_some_and(|layers| !layers.is_empty()) {
+            let cause = "experts in some layers alone are not supported";
+            return Err(self.refuse(ErrorKind::Unsupported, "decoder_sparse_step", cause));
         }
         self.check_activation()?;
         if let Some(scalar) = self.number("query_pre_attn_scalar") {

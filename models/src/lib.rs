@@ -27,6 +27,9 @@ pub mod engine;
 #[cfg(feature = "local")]
 pub mod sampling;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 #[cfg(feature = "local")]
 pub mod chat;
 

@@ -1,79 +1,13 @@
-//! What kind of decoder a model file holds: a row per architecture, and the file's numbers.
+//! The shape of a decoder, read from a model file and checked.
 
 use corbie_core::{Error, ErrorKind, Result};
 
-use crate::gguf::{GgufFile, Metadata};
+use super::architecture::{Architecture, Normalisation};
+use super::keys::{Keys, Source};
+use super::rope::Rope;
+use super::table::ARCHITECTURES;
+use crate::gguf::GgufFile;
 use crate::kernels::{AttentionShape, RopeLayout};
-
-/// What sets one architecture apart from the others.
-#[derive(Debug, PartialEq)]
-pub struct Architecture {
-    /// Its name in `general.architecture`.
-    pub name: &'static str,
-    /// The unit between the two halves of the feed-forward layer.
-    pub activation: Activation,
-    /// Which numbers of a head turn together.
-    pub rope_layout: RopeLayout,
-    /// Whether each query and key head is normalised before it is turned.
-    pub head_norms: bool,
-    /// Whether the outputs of attention and feed-forward are normalised before they are added.
-    pub post_norms: bool,
-    /// Whether embeddings are multiplied by the root of their length.
-    pub scaled_embeddings: bool,
-    /// Layers that see only a window, where the architecture has them.
-    pub sliding: Option<Sliding>,
-    /// A depth at which the attention scale is `1 / √(hidden / heads)` instead of
-    /// `1 / √head_dim`: the only trace of it in a file.
-    pub wide_scale_layers: Option<usize>,
-}
-
-/// Where sliding-window layers stand, when the file does not say so itself.
-#[derive(Debug, PartialEq)]
-pub struct Sliding {
-    /// Every `global_every`-th layer sees everything; the others see a window.
-    pub global_every: usize,
-    /// The base of the rotary frequencies in the windowed layers.
-    pub local_rope_base: f32,
-}
-
-/// The gating unit of a feed-forward layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// `x · sigmoid(x)`.
-    Silu,
-    /// The Gaussian error linear unit in its tanh form.
-    GeluTanh,
-}
-
-/// The architectures this decoder runs.
-///
-/// Sources: the model cards and papers (Llama: Touvron et al., 2023; Gemma 3: Gemma Team, 2025)
-/// and GGUF's naming of their tensors.
-pub const ARCHITECTURES: &[Architecture] = &[
-    Architecture {
-        name: "llama",
-        activation: Activation::Silu,
-        rope_layout: RopeLayout::Neighbours,
-        head_norms: false,
-        post_norms: false,
-        scaled_embeddings: false,
-        sliding: None,
-        wide_scale_layers: None,
-    },
-    Architecture {
-        name: "gemma3",
-        activation: Activation::GeluTanh,
-        rope_layout: RopeLayout::Halves,
-        head_norms: true,
-        post_norms: true,
-        scaled_embeddings: true,
-        sliding: Some(Sliding {
-            global_every: 6,
-            local_rope_base: 10_000.0,
-        }),
-        wide_scale_layers: Some(62),
-    },
-];
 
 impl Architecture {
     /// The row of the file's architecture.
@@ -86,14 +20,21 @@ impl Architecture {
         let name = file.architecture()?;
         let known = |row: &&Architecture| row.name == name;
         ARCHITECTURES.iter().find(known).ok_or_else(|| {
-            let names: Vec<&str> = ARCHITECTURES.iter().map(|row| row.name).collect();
-            Error::new(
-                ErrorKind::Unsupported,
-                file.name(),
-                format!("its architecture `{name}` is not supported"),
-            )
-            .hint(format!("take a model of one of: {}", names.join(", ")))
+            let names = ARCHITECTURES.iter().map(|row| row.name);
+            Self::unknown(file.name(), name, names)
         })
+    }
+
+    /// The error of a model with no row, which names those with one.
+    pub(super) fn unknown<'a>(
+        subject: &str,
+        name: &str,
+        known: impl Iterator<Item = &'a str>,
+    ) -> Error {
+        let cause = format!("its architecture `{name}` is not supported");
+        let known: Vec<&str> = known.collect();
+        Error::new(ErrorKind::Unsupported, subject, cause)
+            .hint(format!("take a model of one of: {}", known.join(", ")))
     }
 }
 
@@ -116,44 +57,38 @@ pub struct DecoderConfig {
     pub head_dim: usize,
     /// Numbers of a head that are turned by its position; even.
     pub rope_dim: usize,
+    /// Which numbers of a head turn together.
+    pub rope_layout: RopeLayout,
     /// The most positions the model was made for.
     pub context_length: usize,
+    /// How many positions it was first trained on, if it was stretched since.
+    pub original_context: Option<usize>,
     /// What keeps a normalisation from dividing by zero.
     pub norm_eps: f32,
     /// Multiplies each embedding.
     pub embedding_scale: f32,
+    /// Multiplies what attention and feed-forward add to the state.
+    pub residual_scale: f32,
     /// Multiplies each attention score.
     pub attention_scale: f32,
+    /// Multiplies each logit.
+    pub logit_scale: f32,
     /// Bounds attention scores.
     pub attention_softcap: Option<f32>,
     /// Bounds logits.
     pub final_softcap: Option<f32>,
+    /// Queries that grow with their position.
+    pub growth: Option<Growth>,
     /// The rotary frequencies of layers that see everything.
     pub rope: Rope,
+    /// The layers without rotary embedding.
+    pub unturned: Vec<bool>,
     /// The layers that see a window.
     pub window: Option<Window>,
-}
-
-/// How rotary frequencies follow from a base.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rope {
-    /// Pair `i` of `n` turns by `base^(-i / n)` a position.
-    pub base: f32,
-    /// Divides every frequency: linear scaling to longer contexts.
-    pub divisor: f32,
-}
-
-impl Rope {
-    /// The frequency of each of `pairs` pairs, divided by its own factor where there are factors.
-    pub fn frequencies(&self, pairs: usize, factors: Option<&[f32]>) -> Vec<f32> {
-        (0..pairs)
-            .map(|i| {
-                let factor = factors.map_or(1.0, |factors| f64::from(factors[i]));
-                let power = f64::from(self.base).powf(-(i as f64) / pairs as f64);
-                (power / f64::from(self.divisor) / factor) as f32
-            })
-            .collect()
-    }
+    /// The layers that mix positions by a short convolution instead of attention.
+    pub convolution: Option<Convolution>,
+    /// The experts that feed-forward layers have, if they do.
+    pub experts: Option<Experts>,
 }
 
 /// The layers of a model that see only the last positions.
@@ -163,14 +98,61 @@ pub struct Window {
     pub size: usize,
     /// Which layers they are.
     pub layers: Vec<bool>,
-    /// Their rotary frequencies.
-    pub rope: Rope,
+    /// Their rotary frequencies, where they are others.
+    pub rope: Option<Rope>,
 }
 
-const MAX_LAYERS: usize = 1024;
-const MAX_WIDTH: usize = 1 << 18;
-const MAX_FEED_FORWARD: usize = 1 << 20;
-const MAX_CONTEXT: usize = 1 << 24;
+/// The layers of a model that are short convolutions (LFM2: Liquid AI, 2025).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Convolution {
+    /// How many positions they see, their own among them.
+    pub reach: usize,
+    /// Which layers they are.
+    pub layers: Vec<bool>,
+}
+
+/// The experts of a model that is a mixture of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Experts {
+    /// How many each layer has.
+    pub count: usize,
+    /// How many of them a position uses.
+    pub used: usize,
+    /// Numbers between the two halves of an expert.
+    pub feed_forward: usize,
+    /// The same of an expert that all positions use.
+    pub shared_feed_forward: Option<usize>,
+    /// Whether each is wanted by the sigmoid of its score, not by the softmax of all.
+    pub sigmoid: bool,
+    /// Whether the weights of those used are made to sum to one.
+    pub normalised: bool,
+    /// Multiplies their weights.
+    pub scale: f32,
+    /// How many layers come before the first with experts.
+    pub dense_layers: usize,
+}
+
+/// Queries at position `p` are multiplied by `1 + factor · ln(1 + ⌊p / span⌋)`, so that attention
+/// stays sharp in long contexts (Llama 4, Ministral 3).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Growth {
+    /// How fast they grow.
+    pub factor: f32,
+    /// How many positions share one factor.
+    pub span: usize,
+}
+
+impl Growth {
+    /// What a query at `position` is multiplied by.
+    pub fn at(&self, position: usize) -> f32 {
+        1.0 + self.factor * ((1 + position / self.span) as f32).ln()
+    }
+}
+
+pub(super) const MAX_LAYERS: usize = 1024;
+pub(super) const MAX_WIDTH: usize = 1 << 18;
+pub(super) const MAX_FEED_FORWARD: usize = 1 << 20;
+pub(super) const MAX_CONTEXT: usize = 1 << 24;
 
 impl DecoderConfig {
     /// Reads and checks the shape of the decoder in `file`.
@@ -181,28 +163,21 @@ impl DecoderConfig {
     /// for; [`Malformed`](ErrorKind::Malformed), naming the key, for numbers that make no model.
     pub fn read(file: &GgufFile) -> Result<Self> {
         let architecture = Architecture::of(file)?;
-        let keys = Keys {
-            metadata: file.metadata(),
-            prefix: architecture.name,
-        };
-        if let Some(experts) = keys.optional_size("expert_count", 1 << 16)? {
-            return Err(keys.unsupported(
-                "expert_count",
-                format!("a mixture of {experts} experts is not supported"),
-            ));
-        }
+        Self::from_keys(
+            &Keys {
+                source: Source::Gguf(file.metadata()),
+                architecture,
+            },
+            architecture.rope_layout,
+        )
+    }
+
+    pub(super) fn from_keys(keys: &Keys<'_>, rope_layout: RopeLayout) -> Result<Self> {
+        let architecture = keys.architecture;
         let layers = keys.size("block_count", MAX_LAYERS)?;
         let hidden = keys.size("embedding_length", MAX_WIDTH)?;
         let heads = keys.size("attention.head_count", MAX_WIDTH)?;
-        let kv_heads = keys
-            .optional_size("attention.head_count_kv", heads)?
-            .unwrap_or(heads);
-        if !heads.is_multiple_of(kv_heads) {
-            return Err(keys.malformed(
-                "attention.head_count_kv",
-                format!("{kv_heads} does not divide the {heads} query heads"),
-            ));
-        }
+        let (kv_heads, convolution) = keys.kv_heads(heads, layers)?;
         let head_dim = keys.head_dim(hidden, heads)?;
         let rope_dim = keys
             .optional_size("rope.dimension_count", head_dim)?
@@ -214,28 +189,61 @@ impl DecoderConfig {
             Some(depth) if depth == layers => hidden as f32 / heads as f32,
             _ => head_dim as f32,
         };
+        let norm_eps = match architecture.normalisation {
+            Normalisation::RootMeanSquare => "attention.layer_norm_rms_epsilon",
+            Normalisation::Layer => "attention.layer_norm_epsilon",
+        };
+        if let Some(bound) = keys.positive("attention.clamp_kqv")? {
+            let cause = format!("a bound of {bound} is not supported");
+            return Err(keys.unsupported("attention.clamp_kqv", cause));
+        }
+        let context_length = keys.size("context_length", MAX_CONTEXT)?;
+        let feed_forward = keys.size("feed_forward_length", MAX_FEED_FORWARD)?;
+        let original_context = keys.original_context()?;
+        let rope = keys.rope(context_length)?;
+        let window = keys.window(&rope, layers)?;
+        let logit_scale = keys.positive("logit_scale")?.unwrap_or(1.0);
         Ok(Self {
             architecture,
             layers,
             hidden,
-            feed_forward: keys.size("feed_forward_length", MAX_FEED_FORWARD)?,
+            feed_forward,
             heads,
             kv_heads,
             head_dim,
             rope_dim,
-            context_length: keys.size("context_length", MAX_CONTEXT)?,
+            rope_layout,
+            context_length,
+            original_context,
             norm_eps: keys
-                .positive("attention.layer_norm_rms_epsilon")?
-                .ok_or_else(|| keys.malformed("attention.layer_norm_rms_epsilon", "missing"))?,
+                .positive(norm_eps)?
+                .ok_or_else(|| keys.malformed(norm_eps, "missing"))?,
             embedding_scale: match architecture.scaled_embeddings {
                 true => (hidden as f32).sqrt(),
-                false => 1.0,
+                false => keys.positive("embedding_scale")?.unwrap_or(1.0),
             },
-            attention_scale: 1.0 / scale_dim.sqrt(),
+            residual_scale: keys.positive("residual_scale")?.unwrap_or(1.0),
+            attention_scale: keys
+                .positive("attention.scale")?
+                .unwrap_or(1.0 / scale_dim.sqrt()),
+            logit_scale: match architecture.divided_logits {
+                true => 1.0 / logit_scale,
+                false => logit_scale,
+            },
             attention_softcap: keys.positive("attn_logit_softcapping")?,
             final_softcap: keys.positive("final_logit_softcapping")?,
-            rope: keys.rope()?,
-            window: keys.window(architecture, layers)?,
+            growth: match (
+                keys.positive("attention.temperature_scale")?,
+                original_context,
+            ) {
+                (Some(factor), Some(span)) => Some(Growth { factor, span }),
+                _ => None,
+            },
+            unturned: keys.unturned_layers(layers, window.as_ref())?,
+            rope,
+            window,
+            convolution,
+            experts: keys.experts(feed_forward, layers)?,
         })
     }
 
@@ -255,140 +263,17 @@ impl DecoderConfig {
     pub fn windowed(&self, layer: usize) -> Option<&Window> {
         self.window.as_ref().filter(|window| window.layers[layer])
     }
-}
 
-/// The metadata of one architecture: keys without their prefix.
-struct Keys<'a> {
-    metadata: Metadata<'a>,
-    prefix: &'static str,
-}
-
-impl Keys<'_> {
-    fn key(&self, name: &str) -> String {
-        format!("{}.{name}", self.prefix)
+    /// The convolution that `layer` is, if it is one.
+    pub fn convolved(&self, layer: usize) -> Option<&Convolution> {
+        self.convolution.as_ref().filter(|it| it.layers[layer])
     }
 
-    fn malformed(&self, name: &str, cause: impl std::fmt::Display) -> Error {
-        self.refuse(ErrorKind::Malformed, name, cause)
-    }
-
-    fn unsupported(&self, name: &str, cause: impl std::fmt::Display) -> Error {
-        self.refuse(ErrorKind::Unsupported, name, cause)
-    }
-
-    fn refuse(&self, kind: ErrorKind, name: &str, cause: impl std::fmt::Display) -> Error {
-        let key = self.key(name);
-        Error::new(
-            kind,
-            self.metadata.subject(),
-            format!("metadata `{key}`: {cause}"),
-        )
-    }
-
-    fn size(&self, name: &str, limit: usize) -> Result<usize> {
-        self.optional_size(name, limit)?
-            .ok_or_else(|| self.malformed(name, "missing"))
-    }
-
-    /// A count between 1 and `limit`.
-    fn optional_size(&self, name: &str, limit: usize) -> Result<Option<usize>> {
-        let Some(value) = self.metadata.u64(&self.key(name))? else {
-            return Ok(None);
-        };
-        match usize::try_from(value) {
-            Ok(size) if (1..=limit).contains(&size) => Ok(Some(size)),
-            _ => Err(self.malformed(name, format!("{value} is not between 1 and {limit}"))),
+    /// How many positions `layer` sees, its own among them; `None`: all.
+    pub fn reach(&self, layer: usize) -> Option<usize> {
+        match self.convolved(layer) {
+            Some(convolution) => Some(convolution.reach),
+            None => self.windowed(layer).map(|window| window.size),
         }
-    }
-
-    /// A finite number above zero. Files write zero for "none", so zero is none.
-    fn positive(&self, name: &str) -> Result<Option<f32>> {
-        match self.metadata.f32(&self.key(name))? {
-            Some(0.0) | None => Ok(None),
-            Some(value) if value.is_finite() && value > 0.0 => Ok(Some(value)),
-            Some(value) => Err(self.malformed(name, format!("{value} is no positive number"))),
-        }
-    }
-
-    fn head_dim(&self, hidden: usize, heads: usize) -> Result<usize> {
-        let head_dim = match self.optional_size("attention.key_length", MAX_WIDTH)? {
-            Some(length) => length,
-            None if hidden.is_multiple_of(heads) => hidden / heads,
-            None => {
-                return Err(self.malformed(
-                    "attention.head_count",
-                    format!("{heads} heads do not divide the width {hidden}"),
-                ));
-            }
-        };
-        if heads.saturating_mul(head_dim) > MAX_WIDTH {
-            return Err(self.malformed(
-                "attention.head_count",
-                format!("{heads} heads of {head_dim} are wider than {MAX_WIDTH}"),
-            ));
-        }
-        match self.optional_size("attention.value_length", MAX_WIDTH)? {
-            Some(length) if length != head_dim => Err(self.unsupported(
-                "attention.value_length",
-                format!("values of {length} beside keys of {head_dim} are not supported"),
-            )),
-            _ => Ok(head_dim),
-        }
-    }
-
-    fn rope(&self) -> Result<Rope> {
-        let base = self.positive("rope.freq_base")?.unwrap_or(10_000.0);
-        let divisor = match self.metadata.str(&self.key("rope.scaling.type"))? {
-            // Files from before the key was there name the factor alone.
-            None => self.positive("rope.scale_linear")?,
-            Some("none" | "") => None,
-            Some("linear") => self.positive("rope.scaling.factor")?,
-            Some(other) => {
-                return Err(self.unsupported(
-                    "rope.scaling.type",
-                    format!("`{other}` is not supported: only `none` and `linear` are"),
-                ));
-            }
-        };
-        Ok(Rope {
-            base,
-            divisor: divisor.unwrap_or(1.0),
-        })
-    }
-
-    fn window(&self, architecture: &Architecture, layers: usize) -> Result<Option<Window>> {
-        let Some(sliding) = &architecture.sliding else {
-            return Ok(None);
-        };
-        let Some(size) = self.optional_size("attention.sliding_window", MAX_CONTEXT)? else {
-            return Ok(None);
-        };
-        let base = self.positive("rope.freq_base_swa")?;
-        Ok(Some(Window {
-            size,
-            layers: self.windowed_layers(sliding, layers)?,
-            rope: Rope {
-                base: base.unwrap_or(sliding.local_rope_base),
-                divisor: 1.0,
-            },
-        }))
-    }
-
-    /// Which layers see a window: the file's own list, or its period, or the architecture's.
-    fn windowed_layers(&self, sliding: &Sliding, layers: usize) -> Result<Vec<bool>> {
-        let name = "attention.sliding_window_pattern";
-        if let Ok(Some(list)) = self.metadata.bools(&self.key(name)) {
-            return match list.len() == layers {
-                true => Ok(list),
-                false => {
-                    let count = list.len();
-                    Err(self.malformed(name, format!("{count} entries for {layers} layers")))
-                }
-            };
-        }
-        let every = self
-            .optional_size(name, MAX_LAYERS)?
-            .unwrap_or(sliding.global_every);
-        Ok((1..=layers).map(|layer| layer % every != 0).collect())
     }
 }

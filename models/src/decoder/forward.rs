@@ -1,35 +1,32 @@
 //! The forward pass: tokens in, logits out.
 
-use super::config::Activation;
-use super::weights::Layer;
+use super::feed_forward::Buffers;
+use super::weights::Norm;
 use super::{Decoder, Step};
-use crate::kernels::{
-    AttentionShape, RopeTable, add, causal_attention, gelu_mul, rms_norm, rope, silu_mul,
-};
+use crate::kernels::{add, add_scaled};
 
 /// Buffers of one forward pass, kept from one to the next.
 #[derive(Debug, Default)]
 pub struct Workspace {
-    positions: Vec<usize>,
-    state: Vec<f32>,
-    normed: Vec<f32>,
-    projected: Vec<f32>,
-    q: Vec<f32>,
-    k: Vec<f32>,
-    v: Vec<f32>,
-    turned: Vec<f32>,
-    mixed: Vec<f32>,
-    update: Vec<f32>,
-    gate_up: Vec<f32>,
-    gated: Vec<f32>,
+    pub(super) positions: Vec<usize>,
+    pub(super) state: Vec<f32>,
+    pub(super) normed: Vec<f32>,
+    pub(super) projected: Vec<f32>,
+    pub(super) q: Vec<f32>,
+    pub(super) k: Vec<f32>,
+    pub(super) v: Vec<f32>,
+    pub(super) turned: Vec<f32>,
+    pub(super) mixed: Vec<f32>,
+    pub(super) update: Vec<f32>,
+    pub(super) feed_forward: Buffers,
     last: Vec<f32>,
-    scratch: Vec<f32>,
+    pub(super) scratch: Vec<f32>,
     pub(super) logits: Vec<f32>,
 }
 
 /// The first `length` numbers of `buffer`, which grows when it must. What they are is left to
 /// whoever writes them.
-fn room(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
+pub(super) fn room(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
     if buffer.len() < length {
         buffer.resize(length, 0.0);
     }
@@ -47,7 +44,7 @@ impl Decoder {
         }
         self.embed(steps, workspace);
         for (index, layer) in self.weights.layers.iter().enumerate() {
-            self.attend(index, layer, steps, workspace);
+            self.mix(index, layer, steps, workspace);
             self.feed_forward(layer, workspace);
         }
         self.head(steps, workspace);
@@ -69,103 +66,21 @@ impl Decoder {
         }
     }
 
-    /// The attention half of a block, added to the state.
-    fn attend(
-        &self,
-        index: usize,
-        layer: &Layer,
-        steps: &mut [Step<'_>],
-        workspace: &mut Workspace,
-    ) {
-        let w = workspace;
-        let shape: &AttentionShape = &self.config.attention(index);
-        let table: &RopeTable = match (&self.local_rope, shape.window) {
-            (Some(local), Some(_)) => local,
-            _ => &self.rope,
-        };
-        let (m, eps) = (w.positions.len(), self.config.norm_eps);
-        let width = shape.heads * shape.head_dim;
-        let kv_width = shape.kv_heads * shape.head_dim;
-
-        let normed = room(&mut w.normed, w.state.len());
-        rms_norm(&w.state, &layer.attention_norm, eps, normed);
-        let projected = room(&mut w.projected, m * layer.qkv.rows());
-        layer.qkv.multiply(normed, projected, &mut w.scratch);
-
-        let q = room(&mut w.q, m * width);
-        let k = room(&mut w.k, m * kv_width);
-        let v = room(&mut w.v, m * kv_width);
-        for (i, row) in projected.chunks_exact(layer.qkv.rows()).enumerate() {
-            let (q_row, kv_row) = row.split_at(width);
-            let (k_row, v_row) = kv_row.split_at(kv_width);
-            q[i * width..][..width].copy_from_slice(q_row);
-            k[i * kv_width..][..kv_width].copy_from_slice(k_row);
-            v[i * kv_width..][..kv_width].copy_from_slice(v_row);
-        }
-        if let Some([q_norm, k_norm]) = &layer.head_norms {
-            for (heads, norm) in [(&mut *q, q_norm), (&mut *k, k_norm)] {
-                let raw = room(&mut w.turned, heads.len());
-                raw.copy_from_slice(heads);
-                rms_norm(raw, norm, eps, heads);
-            }
-        }
-        rope(q, shape.head_dim, table, &w.positions);
-        rope(k, shape.head_dim, table, &w.positions);
-
-        let mut start = 0;
-        for step in &mut *steps {
-            let rows = start * kv_width..(start + step.tokens.len()) * kv_width;
-            step.sequence.caches[index].push(&k[rows.clone()], &v[rows]);
-            start += step.tokens.len();
-        }
-        let caches: Vec<_> = steps
-            .iter()
-            .map(|step| (&step.sequence.caches[index], step.tokens.len()))
-            .collect();
-        let mixed = room(&mut w.mixed, m * width);
-        causal_attention(shape, q, &caches, mixed);
-        let update = room(&mut w.update, w.state.len());
-        layer
-            .attention_output
-            .multiply(mixed, update, &mut w.scratch);
-        self.add_update(layer.attention_post_norm.as_deref(), w);
-    }
-
-    /// The feed-forward half of a block, added to the state.
-    fn feed_forward(&self, layer: &Layer, workspace: &mut Workspace) {
-        let w = workspace;
-        let n = self.config.feed_forward;
-        let m = w.positions.len();
-        let normed = room(&mut w.normed, w.state.len());
-        rms_norm(
-            &w.state,
-            &layer.feed_forward_norm,
-            self.config.norm_eps,
-            normed,
-        );
-        let gate_up = room(&mut w.gate_up, m * 2 * n);
-        layer.gate_up.multiply(normed, gate_up, &mut w.scratch);
-        let gated = room(&mut w.gated, m * n);
-        match self.config.architecture.activation {
-            Activation::Silu => silu_mul(gate_up, n, gated),
-            Activation::GeluTanh => gelu_mul(gate_up, n, gated),
-        }
-        let update = room(&mut w.update, w.state.len());
-        layer.down.multiply(gated, update, &mut w.scratch);
-        self.add_update(layer.feed_forward_post_norm.as_deref(), w);
-    }
-
     /// Adds the update to the state, normalised first where the architecture does so.
-    fn add_update(&self, post_norm: Option<&[f32]>, workspace: &mut Workspace) {
+    pub(super) fn add_update(&self, post_norm: Option<&Norm>, workspace: &mut Workspace) {
         let w = workspace;
         let update = &w.update[..w.state.len()];
-        match post_norm {
+        let update = match post_norm {
             Some(norm) => {
-                let normed = room(&mut w.normed, w.state.len());
-                rms_norm(update, norm, self.config.norm_eps, normed);
-                add(&mut w.state, normed);
+                let normed = room(&mut w.normed, update.len());
+                norm.apply(update, self.config.norm_eps, normed);
+                normed
             }
-            None => add(&mut w.state, update),
+            None => update,
+        };
+        match self.config.residual_scale {
+            1.0 => add(&mut w.state, update),
+            scale => add_scaled(&mut w.state, update, scale),
         }
     }
 
@@ -187,13 +102,13 @@ impl Decoder {
             to += length;
         }
         let normed = room(&mut w.normed, last.len());
-        rms_norm(
-            last,
-            &self.weights.output_norm,
-            self.config.norm_eps,
-            normed,
-        );
+        let norm = &self.weights.output_norm;
+        norm.apply(last, self.config.norm_eps, normed);
         self.weights.head().multiply(normed, &mut w.logits);
+        let scale = self.config.logit_scale;
+        if scale != 1.0 {
+            w.logits.iter_mut().for_each(|x| *x *= scale);
+        }
         if let Some(cap) = self.config.final_softcap {
             w.logits
                 .iter_mut()

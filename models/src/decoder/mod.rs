@@ -12,20 +12,48 @@
 //! sequences of a pass, on how a prompt is cut into chunks, on what was rolled back or taken from
 //! another sequence's memory before, or on the number of threads.
 
+mod architecture;
 mod config;
+mod feed_forward;
 mod forward;
+mod hugging_face;
+mod keys;
+mod mix;
+mod projection;
+mod rope;
+mod safetensors;
+mod source;
+mod table;
 mod weights;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use corbie_core::{Error, ErrorKind, Result};
 
-pub use config::{ARCHITECTURES, Activation, Architecture, DecoderConfig, Rope, Sliding, Window};
+pub use architecture::{Activation, Architecture, HeadNorms, Normalisation, Sliding, WindowRope};
+pub use config::{Convolution, DecoderConfig, Experts, Growth, Window};
 pub use forward::Workspace;
+pub use rope::{Rope, Yarn};
+pub use table::ARCHITECTURES;
 
 use crate::gguf::GgufFile;
 use crate::kernels::{BLOCK_POSITIONS, CacheMeter, KvBlock, KvCache, Precision, RopeTable};
+use hugging_face::HuggingFaceConfig;
+use safetensors::{DirectoryTensors, WeightFiles};
+use source::{GgufTensors, Tensors};
 use weights::Weights;
+
+/// How a decoder is loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DecoderOptions {
+    /// How quantized weights are multiplied.
+    pub precision: Precision,
+    /// The most positions that a sequence will have; `None`: as many as the model was made for.
+    /// Models with frequencies of their own for long contexts use those when it is beyond their
+    /// original context.
+    pub context: Option<usize>,
+}
 
 /// A decoder: its shape and its weights. Shared between sequences, never changed.
 #[derive(Debug)]
@@ -47,18 +75,66 @@ impl Decoder {
     /// [`Malformed`](ErrorKind::Malformed), naming the key or tensor, when the file's parts do
     /// not fit together.
     pub fn load(file: &GgufFile, precision: Precision) -> Result<Self> {
-        let config = DecoderConfig::read(file)?;
-        let weights = Weights::read(file, &config, precision)?;
-        let table = |rope: &Rope, factors| RopeTable {
-            layout: config.architecture.rope_layout,
-            frequencies: rope.frequencies(config.rope_dim / 2, factors),
+        let options = DecoderOptions {
+            precision,
+            ..DecoderOptions::default()
         };
+        Self::load_with(file, &options)
+    }
+
+    /// Reads the decoder in a model file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Decoder::load`].
+    pub fn load_with(file: &GgufFile, options: &DecoderOptions) -> Result<Self> {
+        let config = DecoderConfig::read(file)?;
+        let tensors = GgufTensors::new(file, config.layers);
+        Self::build(config, &tensors, options)
+    }
+
+    /// Reads the decoder in a directory as Hugging Face keeps models: `config.json` beside
+    /// `model.safetensors`, or beside several files and their index.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Decoder::load`], naming the directory's own keys and tensors;
+    /// [`NotFound`](ErrorKind::NotFound) when a file is missing.
+    pub fn load_directory(directory: &Path, options: &DecoderOptions) -> Result<Self> {
+        let said = HuggingFaceConfig::read(&directory.join("config.json"))?;
+        let config = said.decoder()?;
+        let maps = WeightFiles::open(directory)?;
+        let files = maps.tensors()?;
+        let tensors = DirectoryTensors::new(
+            directory,
+            said.architecture,
+            config.layers,
+            said.is_tied(),
+            &files,
+            said.factors(&config)?,
+        );
+        Self::build(config, &tensors, options)
+    }
+
+    fn build(
+        config: DecoderConfig,
+        tensors: &dyn Tensors,
+        options: &DecoderOptions,
+    ) -> Result<Self> {
+        let context = options.context.unwrap_or(config.context_length);
+        let weights = Weights::read(tensors, &config, context, options.precision)?;
+        let table = |rope: &Rope, factors| RopeTable {
+            layout: config.rope_layout,
+            frequencies: rope.frequencies(config.rope_dim / 2, factors),
+            magnitude: rope.magnitude,
+        };
+        let local_rope = config.window.as_ref().and_then(|it| it.rope.as_ref());
         Ok(Self {
             rope: table(&config.rope, weights.rope_factors.as_deref()),
-            local_rope: config.window.as_ref().map(|w| table(&w.rope, None)),
+            local_rope: local_rope.map(|rope| table(rope, None)),
             weights,
             config,
-            name: file.name().to_owned(),
+            name: tensors.subject().to_owned(),
             meter: CacheMeter::default(),
         })
     }
@@ -86,25 +162,33 @@ impl Decoder {
 
     /// The most bytes that a sequence of `tokens` takes.
     pub fn memory_of(&self, tokens: usize) -> usize {
-        let config = &self.config;
-        let layers = 0..config.layers;
-        let blocks = layers.map(|layer| {
-            let kept = config.windowed(layer).map(|it| it.size + ROLLBACK);
+        let blocks = (0..self.config.layers).map(|layer| {
+            let kept = self.config.reach(layer).map(|reach| reach + ROLLBACK);
             let kept = kept.map_or(tokens, |kept| tokens.min(kept));
             // A window may begin and end within a block.
-            kept.div_ceil(BLOCK_POSITIONS) + usize::from(kept < tokens)
+            let blocks = kept.div_ceil(BLOCK_POSITIONS) + usize::from(kept < tokens);
+            blocks * self.cache(layer).bytes_of_a_block()
         });
-        blocks.sum::<usize>() * KvCache::block_bytes(config.kv_heads, config.head_dim)
+        blocks.sum()
     }
 
     /// An empty sequence.
     pub fn sequence(self: &Arc<Self>) -> Sequence {
-        let config = &self.config;
-        let cache = |_| KvCache::new(config.kv_heads, config.head_dim, &self.meter);
         Sequence {
-            caches: (0..config.layers).map(cache).collect(),
+            caches: (0..self.config.layers)
+                .map(|layer| self.cache(layer))
+                .collect(),
             decoder: Arc::clone(self),
             tokens: Vec::new(),
+        }
+    }
+
+    /// An empty cache of the layer.
+    fn cache(&self, layer: usize) -> KvCache {
+        let config = &self.config;
+        match config.convolved(layer) {
+            Some(_) => KvCache::of_rows(config.hidden, &self.meter),
+            None => KvCache::new(config.kv_heads, config.head_dim, &self.meter),
         }
     }
 
@@ -256,10 +340,8 @@ impl Sequence {
 
     /// The first position that the next token will see in `layer`.
     fn sight(&self, layer: usize) -> usize {
-        let window = self.decoder.config.windowed(layer);
-        window.map_or(0, |window| {
-            (self.tokens.len() + 1).saturating_sub(window.size)
-        })
+        let reach = self.decoder.config.reach(layer);
+        reach.map_or(0, |reach| (self.tokens.len() + 1).saturating_sub(reach))
     }
 
     /// Whether all that the next token will see is there.

@@ -11,6 +11,7 @@
 //! All buffers are row-major; `[m, k]` in a comment means `m` rows of `k` numbers.
 
 mod attention;
+mod convolution;
 mod dense;
 mod elementwise;
 mod math;
@@ -24,7 +25,11 @@ pub use attention::{
     AttentionShape, BLOCK_POSITIONS, CacheMeter, KvBlock, KvCache, bidirectional_attention,
     causal_attention,
 };
-pub use elementwise::{add, gelu, gelu_mul, layer_norm, rms_norm, silu_mul};
+pub use convolution::causal_convolution;
+pub use elementwise::{
+    add, add_scaled, gelu, gelu_mul, gelu_tanh, layer_norm, relu_squared, relu_squared_mul,
+    rms_norm, silu, silu_mul,
+};
 pub use matrix::{Matrix, Precision};
 pub use rope::{RopeLayout, RopeTable, rope};
 

@@ -21,6 +21,8 @@ pub struct RopeTable {
     /// One angle per pair and position: `position · frequencies[pair]`. Numbers of a head beyond
     /// these pairs stay as they are.
     pub frequencies: Vec<f32>,
+    /// Multiplies every number that turns: 1, but for methods that stretch contexts.
+    pub magnitude: f32,
 }
 
 /// Turns every head of each row of `x`, `[m, heads · head_dim]`, by its position.
@@ -74,12 +76,14 @@ impl Kernel for Turn<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, _lanes: L) {
         let pairs = self.table.frequencies.len();
+        let magnitude = self.table.magnitude;
         let (mut sines, mut cosines) = (vec![0.0; pairs], vec![0.0; pairs]);
         for (x, position) in self.x.chunks_exact_mut(self.width).zip(self.positions) {
             let position = *position as f32;
             let turns = sines.iter_mut().zip(&mut cosines);
             for (frequency, (sin, cos)) in self.table.frequencies.iter().zip(turns) {
-                (*sin, *cos) = sin_cos(position * frequency);
+                let (s, c) = sin_cos(position * frequency);
+                (*sin, *cos) = (s * magnitude, c * magnitude);
             }
             for head in x.chunks_exact_mut(self.head_dim) {
                 let turns = sines.iter().zip(&cosines);
@@ -115,6 +119,7 @@ mod tests {
             let table = RopeTable {
                 layout,
                 frequencies: frequencies.clone(),
+                magnitude: 1.25,
             };
             // Heads of 20 numbers, of which 16 turn.
             let positions = [0, 1, 17, 100_000];
@@ -129,8 +134,8 @@ mod tests {
                         RopeLayout::Halves => (pair, pair + 8),
                     };
                     let (x, y) = (f64::from(old[a]), f64::from(old[b]));
-                    let real = x * angle.cos() - y * angle.sin();
-                    let imaginary = x * angle.sin() + y * angle.cos();
+                    let real = 1.25 * (x * angle.cos() - y * angle.sin());
+                    let imaginary = 1.25 * (x * angle.sin() + y * angle.cos());
                     assert!((f64::from(after[a]) - real).abs() < 3e-7);
                     assert!((f64::from(after[b]) - imaginary).abs() < 3e-7);
                 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use candle_core::quantized::GgmlDType;
 use corbie_models::gguf::{GgufFile, GgufWriter};
+use corbie_models::testing::{SafetensorsWriter, random_weights, stored};
 use serde::Deserialize;
 
 /// A model as a fixture describes it, and the logits it must have.
@@ -16,12 +17,31 @@ pub struct TinyModel {
     pub integers: BTreeMap<String, u32>,
     pub numbers: BTreeMap<String, f32>,
     pub strings: BTreeMap<String, String>,
+    pub lists: BTreeMap<String, Vec<i32>>,
     pub tensors: BTreeMap<String, Vec<usize>>,
-    pub rope_factors: Option<Vec<f32>>,
+    /// Vectors that are no weights.
+    pub factors: BTreeMap<String, Vec<f32>>,
+    /// How many positions a sequence may have, where that chooses among the factors.
+    pub context: Option<usize>,
     pub tokens: Vec<u32>,
+    /// The standard deviation of all logits.
+    pub spread: f32,
     pub logits: BTreeMap<usize, Vec<f32>>,
+    pub directory: Directory,
     #[serde(skip)]
     vocabulary: Option<Vocabulary>,
+}
+
+/// The same model as Hugging Face keeps it.
+#[derive(Deserialize)]
+pub struct Directory {
+    pub config: serde_json::Value,
+    /// Its names of the tensors.
+    pub names: BTreeMap<String, String>,
+    /// Whether rows of queries and keys stand in another order there.
+    pub reordered: bool,
+    /// Whether the weights of normalisations are less one there.
+    pub less_one: bool,
 }
 
 /// Tokens with their types, and how text becomes tokens.
@@ -42,6 +62,7 @@ const BYTE: i32 = 6;
 pub enum Storage {
     F32,
     Q8_0,
+    Of(GgmlDType),
 }
 
 impl TinyModel {
@@ -55,12 +76,36 @@ impl TinyModel {
         self.integers.insert(key.into(), value);
     }
 
+    /// All keys of the metadata.
+    pub fn keys(&self) -> Vec<String> {
+        let integers = self.integers.keys().chain(self.lists.keys());
+        let keys = integers
+            .chain(self.numbers.keys())
+            .chain(self.strings.keys());
+        keys.cloned().collect()
+    }
+
     pub fn unset(&mut self, key: &str) {
-        let removed = (
+        let removed = [
             self.integers.remove(key).is_some(),
+            self.lists.remove(key).is_some(),
             self.numbers.remove(key).is_some(),
-        );
-        assert_ne!(removed, (false, false), "{key} was there");
+            self.strings.remove(key).is_some(),
+        ];
+        assert!(removed.contains(&true), "{key} was there");
+    }
+
+    /// Changes what `config.json` says.
+    pub fn says(&mut self, key: &str, value: serde_json::Value) {
+        self.directory.config[key] = value;
+    }
+
+    /// Adds a vector by both of its names.
+    pub fn adds(&mut self, name: &str, hugging_face: &str) {
+        self.tensors.insert(name.into(), vec![16]);
+        self.directory
+            .names
+            .insert(name.into(), hugging_face.into());
     }
 
     pub fn scale(&mut self, kind: &str) {
@@ -103,22 +148,86 @@ impl TinyModel {
         for (key, value) in &self.strings {
             writer = writer.string(key, value);
         }
-        if let Some(factors) = &self.rope_factors {
-            writer = writer.f32_tensor("rope_freqs.weight", &[factors.len()], factors);
+        for (key, values) in &self.lists {
+            writer = writer.i32s(key, values);
+        }
+        for (name, factors) in &self.factors {
+            writer = writer.f32_tensor(name, &[factors.len()], factors);
         }
         if let Some(vocabulary) = &self.vocabulary {
             writer = vocabulary.write(writer);
         }
         for (name, shape) in &self.tensors {
-            let values = weights(name, shape.iter().product());
-            writer = match storage {
-                Storage::Q8_0 if shape.len() == 2 => {
-                    writer.tensor(name, GgmlDType::Q8_0, shape, q8_0(&values))
-                }
-                _ => writer.f32_tensor(name, shape, &values),
+            let values = random_weights(name, shape, 0);
+            let dtype = match storage {
+                Storage::F32 => GgmlDType::F32,
+                Storage::Q8_0 => GgmlDType::Q8_0,
+                Storage::Of(dtype) => dtype,
+            };
+            // Convolutions are too short for blocks.
+            let columns = shape[shape.len() - 1];
+            let blocks = shape.len() > 1 && columns.is_multiple_of(dtype.block_size());
+            writer = match blocks {
+                true => writer.tensor(name, dtype, shape, stored(&values, columns, dtype).unwrap()),
+                false => writer.f32_tensor(name, shape, &values),
             };
         }
         writer
+    }
+
+    /// Writes the same model as Hugging Face keeps it, in so many files.
+    pub fn write_directory(&self, directory: &Path, files: usize) {
+        let config = self.directory.config.to_string();
+        std::fs::write(directory.join("config.json"), config).unwrap();
+        let mut writers = vec![SafetensorsWriter::new(); files];
+        let mut index = serde_json::Map::new();
+        for (at, (name, shape)) in self.tensors.iter().enumerate() {
+            let mut shape = shape.clone();
+            let mut values = random_weights(name, &shape, 0);
+            let heads = |key: &str| self.integers[&format!("{}.{key}", self.architecture)];
+            if self.directory.reordered && name.contains("attn_q.") {
+                values = halves(&values, heads("attention.head_count") as usize);
+            }
+            if self.directory.reordered && name.contains("attn_k.") {
+                values = halves(&values, heads("attention.head_count_kv") as usize);
+            }
+            if self.directory.less_one && name.ends_with("norm.weight") {
+                values.iter_mut().for_each(|weight| *weight -= 1.0);
+            }
+            if name.ends_with("shortconv.conv.weight") {
+                shape.insert(1, 1);
+            }
+            if name.ends_with("ffn_gate_inp_shexp.weight") {
+                shape.insert(0, 1);
+            }
+            let name = &self.directory.names[name];
+            // Experts lie one by one.
+            let count = if name.contains("{}") {
+                shape.remove(0)
+            } else {
+                1
+            };
+            for (expert, values) in values.chunks(values.len() / count).enumerate() {
+                let name = name.replace("{}", &expert.to_string());
+                let data = stored(values, 1, GgmlDType::F32).unwrap();
+                let writer = &mut writers[at % files];
+                *writer = writer.clone().tensor(&name, GgmlDType::F32, &shape, data);
+                index.insert(name, format!("model-{}.safetensors", at % files).into());
+            }
+        }
+        if files == 1 {
+            writers[0]
+                .write(&directory.join("model.safetensors"))
+                .unwrap();
+            return;
+        }
+        for (at, writer) in writers.iter().enumerate() {
+            writer
+                .write(&directory.join(format!("model-{at}.safetensors")))
+                .unwrap();
+        }
+        let index = serde_json::json!({ "weight_map": index }).to_string();
+        std::fs::write(directory.join("model.safetensors.index.json"), index).unwrap();
     }
 
     pub fn file(&self, storage: Storage) -> GgufFile {
@@ -209,35 +318,17 @@ fn sentencepiece() -> Vocabulary {
     }
 }
 
-/// Numbers between -0.25 and 0.25 that follow from the name, around 1 for normalisations: the
-/// same as in `fixtures.py`.
-fn weights(name: &str, count: usize) -> Vec<f32> {
-    let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325u64, |seed, byte| {
-        (seed ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    });
-    let centre = f32::from(u8::from(name.ends_with("norm.weight")));
-    (1..=count as u64)
-        .map(|i| {
-            let x = seed.wrapping_add(i.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-            let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            let x = x ^ (x >> 31);
-            (x >> 40) as f32 / (1u32 << 25) as f32 - 0.25 + centre
+/// GGUF keeps pairs that turn together side by side; Hugging Face half a head apart.
+fn halves(values: &[f32], heads: usize) -> Vec<f32> {
+    let width = values.len() / heads;
+    // Rows of a head, and their length, follow from the width alone: all tiny heads have 16.
+    let (rows, columns) = (16, width / 16);
+    let place = |head: usize, row: usize| (head * rows + row) * columns;
+    (0..heads)
+        .flat_map(|head| (0..rows).map(move |row| (head, row)))
+        .flat_map(|(head, row)| {
+            let from = place(head, row % (rows / 2) * 2 + row / (rows / 2));
+            values[from..from + columns].to_vec()
         })
         .collect()
-}
-
-/// Blocks of 32 numbers of 8 bits, all with the scale 2⁻⁹.
-fn q8_0(values: &[f32]) -> Vec<u8> {
-    let half_of_scale = 0x1800u16.to_le_bytes();
-    let block = |block: &[f32]| {
-        let numbers = block
-            .iter()
-            .map(|x| ((x * 512.0).round() as i8).cast_unsigned());
-        half_of_scale
-            .into_iter()
-            .chain(numbers)
-            .collect::<Vec<u8>>()
-    };
-    values.chunks_exact(32).flat_map(block).collect()
 }

@@ -27,7 +27,7 @@ impl CacheMeter {
     }
 }
 
-/// The keys and values of [`BLOCK_POSITIONS`] positions of one layer. Clones share them.
+/// What a [`KvCache`] holds of [`BLOCK_POSITIONS`] positions. Clones share it.
 #[derive(Debug, Clone)]
 pub struct KvBlock(Arc<Block>);
 
@@ -67,9 +67,16 @@ impl Drop for Block {
 pub(super) struct Layout {
     pub kv_heads: usize,
     pub head_dim: usize,
+    /// Whether there are keys beside the values.
+    pub keys: bool,
 }
 
 impl Layout {
+    /// Numbers of a head's keys.
+    fn key_dim(&self) -> usize {
+        if self.keys { self.head_dim } else { 0 }
+    }
+
     /// Numbers of a head's values with their padding.
     pub fn padded(&self) -> usize {
         self.head_dim.next_multiple_of(16)
@@ -77,7 +84,7 @@ impl Layout {
 
     /// Numbers of a tile of one head.
     pub fn tile(&self) -> usize {
-        TILE * (self.head_dim + self.padded())
+        TILE * (self.key_dim() + self.padded())
     }
 
     /// Numbers of a tile of all heads.
@@ -85,27 +92,28 @@ impl Layout {
         self.kv_heads * self.tile()
     }
 
-    /// Numbers of one position of keys, or of values, as they come.
+    /// Numbers of one position of values as they come, and of keys where there are keys.
     pub fn width(&self) -> usize {
         self.kv_heads * self.head_dim
     }
 
     /// Writes one position, `[kv_heads · head_dim]` each, to place `at` of `tiles`.
     fn put(&self, tiles: &mut [f32], at: usize, keys: &[f32], values: &[f32]) {
-        let heads = keys
-            .chunks_exact(self.head_dim)
-            .zip(values.chunks_exact(self.head_dim));
-        for ((keys, values), tile) in heads.zip(tiles.chunks_exact_mut(self.tile())) {
-            let (turned, rows) = tile.split_at_mut(TILE * self.head_dim);
-            for (key, to) in keys.iter().zip(turned[at..].iter_mut().step_by(TILE)) {
-                *to = *key;
-            }
+        let heads = values.chunks_exact(self.head_dim).enumerate();
+        for ((head, values), tile) in heads.zip(tiles.chunks_exact_mut(self.tile())) {
+            let (turned, rows) = tile.split_at_mut(TILE * self.key_dim());
             rows[at * self.padded()..][..self.head_dim].copy_from_slice(values);
+            if self.keys {
+                let keys = &keys[head * self.head_dim..][..self.head_dim];
+                for (key, to) in keys.iter().zip(turned[at..].iter_mut().step_by(TILE)) {
+                    *to = *key;
+                }
+            }
         }
     }
 }
 
-/// The keys and values of one layer of one sequence.
+/// The keys and values of one layer of one sequence, or the rows that a convolution mixes.
 ///
 /// Clones share the blocks they have in common; whoever writes to a shared block copies it first.
 #[derive(Debug, Clone)]
@@ -124,21 +132,49 @@ impl KvCache {
     ///
     /// When a number is zero.
     pub fn new(kv_heads: usize, head_dim: usize, meter: &CacheMeter) -> Self {
-        assert!(
-            kv_heads > 0 && head_dim > 0,
-            "{kv_heads} heads of {head_dim}"
-        );
+        let keys = true;
+        Self::with_layout(
+            Layout {
+                kv_heads,
+                head_dim,
+                keys,
+            },
+            meter,
+        )
+    }
+
+    /// An empty cache of one row of `width` numbers a position, without keys.
+    ///
+    /// # Panics
+    ///
+    /// When the width is zero.
+    pub fn of_rows(width: usize, meter: &CacheMeter) -> Self {
+        let layout = Layout {
+            kv_heads: 1,
+            head_dim: width,
+            keys: false,
+        };
+        Self::with_layout(layout, meter)
+    }
+
+    fn with_layout(layout: Layout, meter: &CacheMeter) -> Self {
+        assert!(layout.width() > 0, "{layout:?} holds nothing");
         Self {
-            layout: Layout { kv_heads, head_dim },
+            layout,
             len: 0,
             blocks: Vec::new(),
             meter: meter.clone(),
         }
     }
 
-    /// The bytes of one block.
+    /// The bytes of one block of a cache of keys and values.
     pub fn block_bytes(kv_heads: usize, head_dim: usize) -> usize {
-        BLOCK * Layout { kv_heads, head_dim }.tiles() * size_of::<f32>()
+        Self::new(kv_heads, head_dim, &CacheMeter::default()).bytes_of_a_block()
+    }
+
+    /// The bytes of each of its blocks.
+    pub fn bytes_of_a_block(&self) -> usize {
+        BLOCK * self.layout.tiles() * size_of::<f32>()
     }
 
     /// How many positions it holds, forgotten ones among them.
@@ -151,21 +187,24 @@ impl KvCache {
         self.len == 0
     }
 
-    /// Appends positions: `keys` and `values` are `[t, kv_heads · head_dim]`.
+    /// Appends positions: `keys` and `values` are `[t, kv_heads · head_dim]`; a cache of rows
+    /// has no keys.
     ///
     /// # Panics
     ///
     /// When the lengths do not fit, or the last block was forgotten.
     pub fn push(&mut self, keys: &[f32], values: &[f32]) {
         let (layout, width) = (self.layout, self.layout.width());
+        let key_width = if layout.keys { width } else { 0 };
+        let count = values.len() / width;
         assert!(
-            keys.len() == values.len() && keys.len().is_multiple_of(width),
+            values.len() == count * width && keys.len() == count * key_width,
             "{} keys and {} values in positions of {width}",
             keys.len(),
             values.len()
         );
-        let positions = keys.chunks_exact(width).zip(values.chunks_exact(width));
-        for (keys, values) in positions {
+        for (index, values) in values.chunks_exact(width).enumerate() {
+            let keys = &keys[index * key_width..][..key_width];
             let (tile, at) = (self.len / TILE, self.len % TILE);
             if tile / BLOCK == self.blocks.len() {
                 let numbers = vec![0.0; BLOCK * layout.tiles()].into_boxed_slice();
@@ -180,6 +219,20 @@ impl KvCache {
             layout.put(tiles, at, keys, values);
             self.len += 1;
         }
+    }
+
+    /// The row of `position` in a cache of rows, which was not forgotten.
+    pub(in crate::kernels) fn row(&self, position: usize) -> &[f32] {
+        let layout = self.layout;
+        debug_assert!(!layout.keys && position < self.len);
+        let numbers = self.numbers(position / BLOCK_POSITIONS);
+        // One head without keys: the rows lie one after the other.
+        &numbers[position % BLOCK_POSITIONS * layout.padded()..][..layout.head_dim]
+    }
+
+    /// Numbers of a row.
+    pub(in crate::kernels) fn width(&self) -> usize {
+        self.layout.width()
     }
 
     /// Forgets the positions from `len` on.
@@ -262,7 +315,7 @@ impl<'a> Tiles<'a> {
             Self::Flat(_, numbers) => (*numbers, index),
         };
         let start = (tile * layout.kv_heads + kv_head) * layout.tile();
-        numbers[start..start + layout.tile()].split_at(TILE * layout.head_dim)
+        numbers[start..start + layout.tile()].split_at(TILE * layout.key_dim())
     }
 }
 

@@ -44,6 +44,7 @@ impl AttentionShape {
         Layout {
             kv_heads: self.kv_heads,
             head_dim: self.head_dim,
+            keys: true,
         }
     }
 }

@@ -1,0 +1,100 @@
+//! Logits against those of `transformers`.
+
+use std::sync::Arc;
+
+use corbie_models::decoder::{Decoder, DecoderOptions};
+use corbie_models::kernels::Precision;
+
+use super::tiny::{Storage, TinyModel};
+use super::{error, fixtures, load, read};
+
+#[test]
+fn logits_agree_with_transformers() {
+    let mut failed = Vec::new();
+    for name in fixtures() {
+        let model = TinyModel::fixture(&name);
+        let decoder = load(&model, Storage::F32, Precision::F32);
+        assert_eq!(model.logits.len(), 5, "{name}");
+        let error = error(&model, &decoder);
+        println!("{name}: {error:.1e}");
+        if error.is_nan() || error > 1e-4 {
+            failed.push((name, error));
+        }
+    }
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
+#[test]
+fn directories_agree_with_transformers() {
+    for name in fixtures() {
+        let model = TinyModel::fixture(&name);
+        let options = DecoderOptions {
+            precision: Precision::F32,
+            context: model.context,
+        };
+        for files in [1, 3] {
+            let directory = tempfile::tempdir().unwrap();
+            model.write_directory(directory.path(), files);
+            let decoder = Decoder::load_directory(directory.path(), &options).unwrap();
+            let error = error(&model, &Arc::new(decoder));
+            assert!(error < 1e-4, "{name} in {files} files: {error:.1e}");
+        }
+    }
+}
+
+/// What a file says of a model changes its logits, or is missed when it is gone: so no fixture
+/// agrees by chance.
+#[test]
+fn every_key_matters() {
+    // Nothing looks at these, or they say what other keys or the row say already.
+    let idle = [
+        "context_length",
+        "expert_gating_func",
+        "value_length",
+        "scaling.original_context_length",
+    ];
+    for name in fixtures() {
+        let whole = TinyModel::fixture(&name);
+        for key in whole.keys() {
+            // Which of two sets of factors holds is no matter of a name.
+            let is_named = whole.strings.get(&key).is_some_and(|it| it == "longrope");
+            if is_named || idle.iter().any(|idle| key.ends_with(idle)) {
+                continue;
+            }
+            let mut model = TinyModel::fixture(&name);
+            model.unset(&key);
+            let Ok(decoder) = Decoder::load(&model.file(Storage::F32), Precision::F32) else {
+                continue;
+            };
+            let error = error(&model, &Arc::new(decoder));
+            assert!(error > 1e-3, "{name} without {key}: {error:.1e}");
+        }
+    }
+}
+
+/// Activations of 8 bits make each product about 0.7 % noisier, and a tiny model of random
+/// weights, whose states are white noise, some 2 % after all of them. Where noise makes a position
+/// choose another expert, it goes another way.
+#[test]
+fn quantized_logits_stay_close() {
+    for name in fixtures() {
+        let model = TinyModel::fixture(&name);
+        let exact_decoder = load(&model, Storage::Q8_0, Precision::F32);
+        let quick = load(&model, Storage::Q8_0, Precision::Quantized);
+        let exact = read(&exact_decoder, &model.tokens, 64);
+        let quick = read(&quick, &model.tokens, 64);
+        let differences = || exact.iter().zip(&quick).map(|(exact, quick)| exact - quick);
+        let worst = differences().map(f32::abs).fold(0.0, f32::max) / model.spread;
+        let squares = differences().map(|x| x * x).sum::<f32>() / exact.len() as f32;
+        let typical = squares.sqrt() / model.spread;
+        println!("{name}: typically {typical:.4}, at worst {worst:.3}");
+        let bounds = match exact_decoder.config().experts {
+            None => (0.035, 0.25),
+            Some(_) => (0.1, 2.0),
+        };
+        assert!(
+            typical < bounds.0 && worst < bounds.1,
+            "{name}: {typical}, {worst}"
+        );
+    }
+}

@@ -80,6 +80,7 @@ fn request(prompt: &[u32], max_tokens: usize, seed: Option<u64>) -> (Request, Re
         max_tokens,
         sampler: Sampler::new(&sampling).unwrap(),
         ends: Vec::new(),
+        adapter: None,
         guide: None,
         deadline: None,
         sink: Box::new(Collect {

@@ -72,6 +72,7 @@ impl LocalChatModel {
             max_tokens,
             sampler,
             ends: self.tokenizer.eos_ids().to_vec(),
+            adapter: self.adapter.clone(),
             guide: None,
             deadline: None,
             sink: Box::new(Tokens {

@@ -21,7 +21,7 @@ use futures::channel::mpsc;
 
 pub use completion::{Completion, GenerateOptions};
 
-use crate::decoder::Decoder;
+use crate::decoder::{Adapter, Decoder};
 use crate::engine::{Engine, EngineOptions, Load, Request};
 use crate::gguf::GgufFile;
 use crate::kernels::Precision;
@@ -79,8 +79,10 @@ pub struct LocalChatModel {
     /// How messages name it.
     subject: String,
     tokenizer: Arc<Tokenizer>,
-    template: ChatTemplate,
-    engine: Engine,
+    template: Arc<ChatTemplate>,
+    decoder: Arc<Decoder>,
+    engine: Arc<Engine>,
+    adapter: Option<Arc<Adapter>>,
 }
 
 impl LocalChatModel {
@@ -138,14 +140,16 @@ impl LocalChatModel {
         let context_length = engine.most_tokens(context_length);
         let tokenizer = tokenizer.with_limit(context_length);
         Ok(Self {
-            engine,
+            engine: Arc::new(engine),
+            decoder,
+            adapter: None,
             info: ChatModelInfo {
                 model,
                 context_length,
             },
             subject,
             tokenizer: Arc::new(tokenizer),
-            template,
+            template: Arc::new(template),
         })
     }
 
@@ -157,6 +161,29 @@ impl LocalChatModel {
     /// Its chat template.
     pub fn template(&self) -> &ChatTemplate {
         &self.template
+    }
+
+    /// The same model with an adapter: a GGUF file, or a directory as PEFT writes it. Both share
+    /// weights, memory and the engine's passes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Adapter::from_gguf`] and [`Adapter::from_directory`].
+    pub fn with_adapter(&self, path: &Path) -> Result<Self> {
+        let config = self.decoder.config();
+        let adapter = match path.is_dir() {
+            true => Adapter::from_directory(path, config)?,
+            false => Adapter::from_gguf(&GgufFile::open(path)?, config)?,
+        };
+        Ok(Self {
+            info: self.info.clone(),
+            subject: format!("{} with {}", self.subject, adapter.name()),
+            tokenizer: Arc::clone(&self.tokenizer),
+            template: Arc::clone(&self.template),
+            decoder: Arc::clone(&self.decoder),
+            engine: Arc::clone(&self.engine),
+            adapter: Some(Arc::new(adapter)),
+        })
     }
 
     /// How busy it is.
@@ -251,6 +278,7 @@ impl ChatModel for LocalChatModel {
                 prompt,
                 sampler,
                 ends: self.tokenizer.eos_ids().to_vec(),
+                adapter: self.adapter.clone(),
                 guide: None,
                 deadline: request.timeout.map(|timeout| Instant::now() + timeout),
                 sink: Box::new(answer),

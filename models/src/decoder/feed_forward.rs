@@ -3,6 +3,7 @@
 
 use corbie_core::Result;
 
+use super::adapter::{Place, Users, adapt};
 use super::architecture::{Activation, Architecture};
 use super::config::Experts;
 use super::forward::{Workspace, room};
@@ -52,6 +53,14 @@ pub(super) struct Buffers {
     answers: Vec<f32>,
 }
 
+/// What a unit must know of its pass.
+#[derive(Clone, Copy)]
+struct Pass<'a> {
+    row: &'a Architecture,
+    layer: usize,
+    users: &'a Users,
+}
+
 impl FeedForward {
     /// Reads that of block `index`.
     pub fn read(reader: &Reader<'_>, index: usize) -> Result<Self> {
@@ -69,10 +78,7 @@ impl FeedForward {
         let router = reader.required(&name("ffn_gate_inp.weight"))?;
         let bias = name("exp_probs_b.bias");
         let n = about.feed_forward;
-        let is_joint = reader
-            .tensors
-            .tensor(&name("ffn_gate_up_exps.weight"))?
-            .is_some();
+        let is_joint = reader.tensors.has(&name("ffn_gate_up_exps.weight"))?;
         let inputs: &[_] = match is_joint {
             true => &[("ffn_gate_up_exps.weight", 2 * n)],
             false => &[("ffn_gate_exps.weight", n), ("ffn_up_exps.weight", n)],
@@ -143,7 +149,7 @@ impl Unit {
     fn read(reader: &Reader<'_>, names: [String; 3], width: usize) -> Result<Self> {
         let hidden = reader.config.hidden;
         let [gate, up, down] = names;
-        let has_gate = reader.tensors.tensor(&format!("{gate}.weight"))?.is_some();
+        let has_gate = reader.tensors.has(&format!("{gate}.weight"))?;
         let gate_up = match reader.config.architecture.gated {
             true if has_gate => vec![(gate, width), (up, width)],
             true => vec![(up, 2 * width)],
@@ -157,11 +163,14 @@ impl Unit {
     }
 
     /// Writes what it makes of each row of `input` into `out`.
-    fn run(&self, row: &Architecture, input: &[f32], buffers: &mut Buffers, out: &mut [f32]) {
+    fn run(&self, pass: Pass<'_>, input: &[f32], buffers: &mut Buffers, out: &mut [f32]) {
+        let Pass { row, layer, users } = pass;
         let m = out.len() / self.down.rows();
         let n = self.width;
         let gate_up = room(&mut buffers.gate_up, m * self.gate_up.rows());
         self.gate_up.multiply(input, gate_up, &mut buffers.scratch);
+        let width = self.gate_up.rows();
+        adapt(users, layer, Place::GateUp, input, gate_up, width);
         let gated = if row.gated {
             let gated = room(&mut buffers.gated, m * n);
             match row.activation {
@@ -179,12 +188,13 @@ impl Unit {
             gate_up
         };
         self.down.multiply(gated, out, &mut buffers.scratch);
+        adapt(users, layer, Place::Down, gated, out, self.down.rows());
     }
 }
 
 impl Decoder {
     /// Runs the feed-forward half of a block, added to the state.
-    pub(super) fn feed_forward(&self, layer: &Layer, workspace: &mut Workspace) {
+    pub(super) fn feed_forward(&self, index: usize, layer: &Layer, workspace: &mut Workspace) {
         let w = workspace;
         let length = w.state.len();
         let row = self.config.architecture;
@@ -199,6 +209,16 @@ impl Decoder {
         };
         let update = room(&mut w.update, length);
         let buffers = &mut w.feed_forward;
+        let pass = Pass {
+            row,
+            layer: index,
+            users: &w.users,
+        };
+        // Adapters change no experts.
+        let alone = Pass {
+            users: &Users::new(),
+            ..pass
+        };
         match (&layer.feed_forward, &self.config.experts) {
             (
                 FeedForward::Experts {
@@ -214,13 +234,13 @@ impl Decoder {
                 choose(about, preference.as_deref(), scores);
                 update.fill(0.0);
                 for (index, expert) in experts.iter().enumerate() {
-                    use_expert(row, about, index, expert, input, buffers, update);
+                    use_expert(alone, about, index, expert, input, buffers, update);
                 }
                 if let Some((unit, gate)) = shared {
-                    use_shared(row, unit, gate.as_ref(), input, buffers, update);
+                    use_shared(alone, unit, gate.as_ref(), input, buffers, update);
                 }
             }
-            (FeedForward::One(unit), _) => unit.run(row, input, buffers, update),
+            (FeedForward::One(unit), _) => unit.run(pass, input, buffers, update),
             (FeedForward::Experts { .. }, None) => unreachable!("experts come with their config"),
         }
         self.add_update(layer.feed_forward_post_norm.as_ref(), w);
@@ -270,7 +290,7 @@ fn choose(about: &Experts, preference: Option<&[f32]>, scores: &mut [f32]) {
 /// Adds what one expert says to the positions that chose it. Each position sums its experts in
 /// their order, whoever else is there.
 fn use_expert(
-    row: &Architecture,
+    pass: Pass<'_>,
     about: &Experts,
     index: usize,
     expert: &Unit,
@@ -302,7 +322,7 @@ fn use_expert(
     for ((position, _), to) in users.iter().zip(rows.chunks_exact_mut(hidden)) {
         to.copy_from_slice(&input[position * hidden..][..hidden]);
     }
-    expert.run(row, rows, buffers, room(&mut answers, length));
+    expert.run(pass, rows, buffers, room(&mut answers, length));
     for ((position, weight), answer) in users.iter().zip(answers.chunks_exact(hidden)) {
         add_scaled(&mut update[position * hidden..][..hidden], answer, *weight);
     }
@@ -311,7 +331,7 @@ fn use_expert(
 
 /// Adds what the shared expert says.
 fn use_shared(
-    row: &Architecture,
+    pass: Pass<'_>,
     unit: &Unit,
     gate: Option<&Matrix>,
     input: &[f32],
@@ -321,7 +341,7 @@ fn use_shared(
     let hidden = unit.down.rows();
     let mut answers = std::mem::take(&mut buffers.answers);
     let out = room(&mut answers, update.len());
-    unit.run(row, input, buffers, out);
+    unit.run(pass, input, buffers, out);
     match gate {
         None => add(update, out),
         Some(gate) => {

@@ -1,5 +1,8 @@
 //! The forward pass: tokens in, logits out.
 
+use std::sync::Arc;
+
+use super::adapter::Users;
 use super::feed_forward::Buffers;
 use super::weights::Norm;
 use super::{Decoder, Step};
@@ -9,6 +12,7 @@ use crate::kernels::{add, add_scaled};
 #[derive(Debug, Default)]
 pub struct Workspace {
     pub(super) positions: Vec<usize>,
+    pub(super) users: Users,
     pub(super) state: Vec<f32>,
     pub(super) normed: Vec<f32>,
     pub(super) projected: Vec<f32>,
@@ -38,14 +42,20 @@ impl Decoder {
     /// leaves the logits that they want in the workspace, one step's after the other's.
     pub(super) fn run(&self, steps: &mut [Step<'_>], workspace: &mut Workspace) {
         workspace.positions.clear();
+        workspace.users.clear();
         for step in &*steps {
             let start = step.sequence.tokens.len();
+            let row = workspace.positions.len();
             workspace.positions.extend(start..start + step.tokens.len());
+            if let Some(adapter) = &step.sequence.adapter {
+                let rows = row..workspace.positions.len();
+                workspace.users.push((rows, Arc::clone(adapter)));
+            }
         }
         self.embed(steps, workspace);
         for (index, layer) in self.weights.layers.iter().enumerate() {
             self.mix(index, layer, steps, workspace);
-            self.feed_forward(layer, workspace);
+            self.feed_forward(index, layer, workspace);
         }
         self.head(steps, workspace);
     }

@@ -1,5 +1,6 @@
 //! The half of a block in which positions see one another: attention, or a short convolution.
 
+use super::adapter::{Place, adapt};
 use super::architecture::HeadNorms;
 use super::forward::{Workspace, room};
 use super::weights::{Layer, Mixer, Norm};
@@ -30,12 +31,17 @@ impl Decoder {
         };
         let projected = room(&mut w.projected, m * projection.rows());
         projection.multiply(input, projected, &mut w.scratch);
+        let width = projection.rows();
+        adapt(&w.users, index, Place::MixerInput, input, projected, width);
         let width = match &layer.mixer {
             Mixer::Attention { head_norms, .. } => self.attend(index, head_norms, steps, w),
             Mixer::Convolution { taps, .. } => self.convolve(index, taps, steps, w),
         };
         let update = room(&mut w.update, length);
-        output.multiply(&w.mixed[..m * width], update, &mut w.scratch);
+        let mixed = &w.mixed[..m * width];
+        output.multiply(mixed, update, &mut w.scratch);
+        let width = output.rows();
+        adapt(&w.users, index, Place::MixerOutput, mixed, update, width);
         self.add_update(layer.mixer_post_norm.as_ref(), w);
     }
 

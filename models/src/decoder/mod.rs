@@ -12,6 +12,7 @@
 //! sequences of a pass, on how a prompt is cut into chunks, on what was rolled back or taken from
 //! another sequence's memory before, or on the number of threads.
 
+mod adapter;
 mod architecture;
 mod config;
 mod feed_forward;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 
 use corbie_core::{Error, ErrorKind, Result};
 
+pub use adapter::{Adapter, MergeReport};
 pub use architecture::{Activation, Architecture, HeadNorms, Normalisation, Sliding, WindowRope};
 pub use config::{Convolution, DecoderConfig, Experts, Growth, Window};
 pub use forward::Workspace;
@@ -39,6 +41,7 @@ pub use table::ARCHITECTURES;
 
 use crate::gguf::GgufFile;
 use crate::kernels::{BLOCK_POSITIONS, CacheMeter, KvBlock, KvCache, Precision, RopeTable};
+use adapter::MergedTensors;
 use hugging_face::HuggingFaceConfig;
 use safetensors::{DirectoryTensors, WeightFiles};
 use source::{GgufTensors, Tensors};
@@ -91,6 +94,28 @@ impl Decoder {
         let config = DecoderConfig::read(file)?;
         let tensors = GgufTensors::new(file, config.layers);
         Self::build(config, &tensors, options)
+    }
+
+    /// Reads the decoder in a model file with `adapter` merged into its weights, which stay in
+    /// their formats: the report says how much was changed, and lost.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Decoder::load`]; [`Mismatch`](ErrorKind::Mismatch) when the adapter is for
+    /// another shape.
+    pub fn load_merged(
+        file: &GgufFile,
+        options: &DecoderOptions,
+        adapter: &Adapter,
+    ) -> Result<(Self, MergeReport)> {
+        let config = DecoderConfig::read(file)?;
+        if !adapter.fits(&config) {
+            return Err(unfit(file.name(), adapter));
+        }
+        let tensors = GgufTensors::new(file, config.layers);
+        let merged = MergedTensors::new(&tensors, adapter);
+        let decoder = Self::build(config, &merged, options)?;
+        Ok((decoder, merged.report()))
     }
 
     /// Reads the decoder in a directory as Hugging Face keeps models: `config.json` beside
@@ -174,7 +199,14 @@ impl Decoder {
 
     /// An empty sequence.
     pub fn sequence(self: &Arc<Self>) -> Sequence {
+        self.sequence_with(None)
+    }
+
+    /// An empty sequence whose tokens are read with an adapter, which must fit the decoder: see
+    /// [`Adapter::fits`].
+    pub fn sequence_with(self: &Arc<Self>, adapter: Option<Arc<Adapter>>) -> Sequence {
         Sequence {
+            adapter,
             caches: (0..self.config.layers)
                 .map(|layer| self.cache(layer))
                 .collect(),
@@ -199,8 +231,13 @@ impl Decoder {
     /// # Panics
     ///
     /// When the memory is of fewer tokens, or of another decoder's shape.
-    pub fn recall(self: &Arc<Self>, tokens: &[u32], memory: &[&Memory]) -> Option<Sequence> {
-        let mut sequence = self.sequence();
+    pub fn recall(
+        self: &Arc<Self>,
+        adapter: Option<Arc<Adapter>>,
+        tokens: &[u32],
+        memory: &[&Memory],
+    ) -> Option<Sequence> {
+        let mut sequence = self.sequence_with(adapter);
         for (layer, cache) in sequence.caches.iter_mut().enumerate() {
             let blocks = memory.iter().map(|memory| memory.layers[layer].clone());
             cache.restore(tokens.len(), blocks.collect());
@@ -217,7 +254,8 @@ impl Decoder {
     /// # Errors
     ///
     /// [`BadInput`](ErrorKind::BadInput) for a token the decoder does not know or more logits
-    /// than tokens; nothing is read then.
+    /// than tokens; [`Mismatch`](ErrorKind::Mismatch) for an adapter of another shape; nothing is
+    /// read then.
     pub fn read<'w>(
         &self,
         steps: &mut [Step<'_>],
@@ -226,6 +264,11 @@ impl Decoder {
         let refuse = |cause: String| Err(Error::new(ErrorKind::BadInput, &self.name, cause));
         let vocabulary = self.vocabulary();
         for step in &*steps {
+            if let Some(adapter) = &step.sequence.adapter
+                && !adapter.fits(&self.config)
+            {
+                return Err(unfit(&self.name, adapter));
+            }
             let unknown = |token: &&u32| **token as usize >= vocabulary;
             if let Some(token) = step.tokens.iter().find(unknown) {
                 return refuse(format!("token {token} is not among its {vocabulary}"));
@@ -244,6 +287,11 @@ impl Decoder {
         }
         Ok(&workspace.logits[..wanted * vocabulary])
     }
+}
+
+fn unfit(subject: &str, adapter: &Adapter) -> Error {
+    let cause = format!("{} is for a model of another shape", adapter.name());
+    Error::new(ErrorKind::Mismatch, subject, cause)
 }
 
 /// How many positions before what its windows see a sequence keeps, so that it can be rolled back
@@ -281,11 +329,17 @@ impl Memory {
 #[derive(Debug, Clone)]
 pub struct Sequence {
     decoder: Arc<Decoder>,
+    adapter: Option<Arc<Adapter>>,
     caches: Vec<KvCache>,
     tokens: Vec<u32>,
 }
 
 impl Sequence {
+    /// The adapter that it is read with.
+    pub fn adapter(&self) -> Option<&Arc<Adapter>> {
+        self.adapter.as_ref()
+    }
+
     /// The tokens read so far.
     pub fn tokens(&self) -> &[u32] {
         &self.tokens

@@ -71,7 +71,7 @@ impl Reader<'_> {
             self.check(&tensor, &[*part_rows, columns])?;
             tensors.push(tensor);
             let bias_name = format!("{name}.bias");
-            if self.tensors.tensor(&bias_name)?.is_some() {
+            if self.tensors.has(&bias_name)? {
                 let total = parts.iter().map(|(_, rows)| rows).sum();
                 let bias: &mut Vec<f32> = bias.get_or_insert_with(|| vec![0.0; total]);
                 let values = self.vector(&bias_name, *part_rows)?;

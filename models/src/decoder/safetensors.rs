@@ -45,19 +45,18 @@ impl WeightFiles {
             true => BTreeSet::from([single.to_owned()]),
             false => indexed(&directory.join("model.safetensors.index.json"))?,
         };
-        let map = |name: String| {
-            let path = directory.join(&name);
-            let subject = subject(&path);
-            let file = File::open(&path).map_err(|error| Error::io(&subject, error))?;
-            // SAFETY: the map is read-only and the file is open for reading. Another process
-            // that cuts the file short while it is mapped can end this one with SIGBUS, but not
-            // make it read what is not the file's; weights are copied out of it while loading.
-            let map = unsafe { Mmap::map(&file) }.map_err(|error| Error::io(&subject, error))?;
-            Ok((name, map))
-        };
+        let maps = names.into_iter().map(|name| map(directory, name));
         Ok(Self {
             directory: directory.to_owned(),
-            maps: names.into_iter().map(map).collect::<Result<_>>()?,
+            maps: maps.collect::<Result<_>>()?,
+        })
+    }
+
+    /// Maps one file of a directory.
+    pub fn open_one(directory: &Path, name: &str) -> Result<Self> {
+        Ok(Self {
+            directory: directory.to_owned(),
+            maps: vec![map(directory, name.to_owned())?],
         })
     }
 
@@ -75,6 +74,44 @@ impl WeightFiles {
             .map(|(name, map)| read((name, map)))
             .collect()
     }
+}
+
+fn map(directory: &Path, name: String) -> Result<(String, Mmap)> {
+    let path = directory.join(&name);
+    let subject = subject(&path);
+    let file = File::open(&path).map_err(|error| Error::io(&subject, error))?;
+    // SAFETY: the map is read-only and the file is open for reading. Another process that cuts
+    // the file short while it is mapped can end this one with SIGBUS, but not make it read what
+    // is not the file's; weights are copied out of it while loading.
+    let map = unsafe { Mmap::map(&file) }.map_err(|error| Error::io(&subject, error))?;
+    Ok((name, map))
+}
+
+/// A tensor as its file has it.
+pub(super) fn stored<'a>(
+    subject: &str,
+    file: &'a SliceSafetensors<'_>,
+    name: &str,
+) -> Result<Tensor<'a>> {
+    let view = file
+        .get(name)
+        .map_err(|error| Error::new(ErrorKind::Malformed, subject, &error).caused_by(error))?;
+    let dtype = match DType::try_from(view.dtype()) {
+        Ok(DType::F32) => GgmlDType::F32,
+        Ok(DType::F16) => GgmlDType::F16,
+        Ok(DType::BF16) => GgmlDType::BF16,
+        _ => {
+            let cause = format!("tensor `{name}` is stored as {:?}", view.dtype());
+            return Err(Error::new(ErrorKind::Unsupported, subject, cause)
+                .hint("known are F32, F16 and BF16"));
+        }
+    };
+    Ok(Tensor {
+        name: name.to_owned(),
+        dtype,
+        shape: view.shape().to_vec(),
+        data: Cow::Borrowed(view.data()),
+    })
 }
 
 fn subject(path: &Path) -> String {
@@ -156,30 +193,12 @@ impl DirectoryTensors<'_> {
         let Some(file) = self.places.get(&own_name) else {
             return Ok(None);
         };
-        let view = self.files[*file].get(&own_name).map_err(|error| {
-            Error::new(ErrorKind::Malformed, &self.subject, &error).caused_by(error)
-        })?;
-        let dtype = match DType::try_from(view.dtype()) {
-            Ok(DType::F32) => GgmlDType::F32,
-            Ok(DType::F16) => GgmlDType::F16,
-            Ok(DType::BF16) => GgmlDType::BF16,
-            _ => {
-                let cause = format!("tensor `{own_name}` is stored as {:?}", view.dtype());
-                return Err(Error::new(ErrorKind::Unsupported, &self.subject, cause)
-                    .hint("known are F32, F16 and BF16"));
-            }
-        };
-        self.read.borrow_mut().insert(own_name.clone());
-        let mut shape = view.shape().to_vec();
+        let mut tensor = stored(&self.subject, &self.files[*file], &own_name)?;
+        self.read.borrow_mut().insert(own_name);
+        let shape = &mut tensor.shape;
         if name.ends_with("shortconv.conv.weight") && shape.len() == 3 && shape[1] == 1 {
             shape.remove(1);
         }
-        let tensor = Tensor {
-            name: own_name,
-            dtype,
-            shape,
-            data: Cow::Borrowed(view.data()),
-        };
         if !(self.architecture.norms_less_one && name.ends_with("norm.weight")) {
             return Ok(Some(tensor));
         }

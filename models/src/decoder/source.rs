@@ -55,6 +55,11 @@ pub(super) trait Tensors {
     /// The tensor that GGUF calls `name`, if there is one.
     fn tensor(&self, name: &str) -> Result<Option<Tensor<'_>>>;
 
+    /// Whether there is a tensor that GGUF calls `name`.
+    fn has(&self, name: &str) -> Result<bool> {
+        Ok(self.tensor(name)?.is_some())
+    }
+
     /// A tensor of some block that nobody asked for: it belongs to a variant we do not know.
     fn unread(&self) -> Option<String>;
 }

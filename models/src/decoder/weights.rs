@@ -139,10 +139,7 @@ impl Layer {
         let hidden = config.hidden;
         let row = config.architecture;
         let name = |part: &str| format!("blk.{index}.{part}");
-        let has = |part: &str| {
-            let tensor = reader.tensors.tensor(&name(&format!("{part}.weight")));
-            tensor.map(|tensor| tensor.is_some())
-        };
+        let has = |part: &str| reader.tensors.has(&name(&format!("{part}.weight")));
         let norm =
             |wanted: bool, part: &str| wanted.then(|| reader.norm(&name(part), hidden)).transpose();
         let projection = |parts: &[(&str, usize)], columns| {

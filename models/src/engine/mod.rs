@@ -184,6 +184,14 @@ impl Engine {
         if let Some(token) = request.prompt.iter().find(unknown) {
             return refuse(format!("token {token} is not among its {known}"));
         }
+        if let Some(adapter) = &request.adapter
+            && !adapter.fits(self.decoder.config())
+        {
+            return refuse(format!(
+                "{} is for a model of another shape",
+                adapter.name()
+            ));
+        }
         let tokens = request.prompt.len() + request.max_tokens;
         let (needed, limit) = (self.decoder.memory_of(tokens), self.options.memory);
         if needed > limit {

@@ -6,24 +6,24 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::decoder::{Decoder, Memory, Sequence};
+use crate::decoder::{Adapter, Decoder, Memory, Sequence};
 use crate::kernels::BLOCK_POSITIONS;
 
 type Id = u64;
 
-/// The root, which has no tokens.
-const ROOT: Id = 0;
-
 /// The prefixes of the texts that were read.
 pub(super) struct Prefixes {
     nodes: HashMap<Id, Node>,
+    /// Where the texts begin that were read with an adapter, or with none.
+    roots: HashMap<Option<u64>, Id>,
     next: Id,
     clock: u64,
 }
 
 #[derive(Default)]
 struct Node {
-    parent: Id,
+    /// None of a root.
+    parent: Option<Id>,
     children: Vec<Id>,
     /// All but a leaf's are [`BLOCK_POSITIONS`].
     tokens: Vec<u32>,
@@ -34,16 +34,34 @@ struct Node {
 impl Prefixes {
     pub fn new() -> Self {
         Self {
-            nodes: HashMap::from([(ROOT, Node::default())]),
-            next: ROOT + 1,
+            nodes: HashMap::new(),
+            roots: HashMap::new(),
+            next: 0,
             clock: 0,
         }
     }
 
-    /// A sequence that has read as much of the beginning of `tokens` as is known.
-    pub fn recall(&mut self, decoder: &Arc<Decoder>, tokens: &[u32]) -> Sequence {
+    /// The root of the texts that were read with `adapter`; roots have no tokens and stay.
+    fn root(&mut self, adapter: Option<&Arc<Adapter>>) -> Id {
+        let adapter = adapter.map(|adapter| adapter.id());
+        if let Some(root) = self.roots.get(&adapter) {
+            return *root;
+        }
+        let root = self.insert(None);
+        self.roots.insert(adapter, root);
+        root
+    }
+
+    /// A sequence that has read as much of the beginning of `tokens`, with `adapter`, as is
+    /// known.
+    pub fn recall(
+        &mut self,
+        decoder: &Arc<Decoder>,
+        adapter: Option<&Arc<Adapter>>,
+        tokens: &[u32],
+    ) -> Sequence {
         self.clock += 1;
-        let (mut at, mut path, mut known) = (ROOT, Vec::new(), 0);
+        let (mut at, mut path, mut known) = (self.root(adapter), Vec::new(), 0);
         while known < tokens.len() {
             let rest = &tokens[known..];
             let common = |id: &Id| common(&self.nodes[id].tokens, rest);
@@ -67,18 +85,20 @@ impl Prefixes {
         // Where a sliding window has moved on, a shorter beginning may still be whole.
         while known > 0 {
             let blocks = known.div_ceil(BLOCK_POSITIONS);
-            if let Some(sequence) = decoder.recall(&tokens[..known], &memory[..blocks]) {
+            if let Some(sequence) =
+                decoder.recall(adapter.cloned(), &tokens[..known], &memory[..blocks])
+            {
                 return sequence;
             }
             known = (blocks - 1) * BLOCK_POSITIONS;
         }
-        decoder.sequence()
+        decoder.sequence_with(adapter.cloned())
     }
 
     /// Remembers what `sequence` has read: its whole blocks, and the last one too if it is `done`.
     pub fn keep(&mut self, sequence: &Sequence, done: bool) {
         self.clock += 1;
-        let mut at = ROOT;
+        let mut at = self.root(sequence.adapter());
         for (index, tokens) in sequence.tokens().chunks(BLOCK_POSITIONS).enumerate() {
             if tokens.len() < BLOCK_POSITIONS && !done {
                 return;
@@ -93,7 +113,7 @@ impl Prefixes {
                     return;
                 }
                 Some(id) => id,
-                None => self.insert(at),
+                None => self.insert(Some(at)),
             };
             self.touch(id);
             let memory = sequence.memory(index);
@@ -114,19 +134,19 @@ impl Prefixes {
     /// Forgets the leaf that was not used for longest; false when nothing is left.
     pub fn forget_one(&mut self) -> bool {
         let leaves = self.nodes.iter();
-        let leaves = leaves.filter(|(id, node)| **id != ROOT && node.children.is_empty());
+        let leaves = leaves.filter(|(_, node)| node.parent.is_some() && node.children.is_empty());
         let Some(oldest) = leaves.min_by_key(|(id, node)| (node.used, **id)) else {
             return false;
         };
         let (id, parent) = (*oldest.0, oldest.1.parent);
         self.nodes.remove(&id);
-        if let Some(parent) = self.nodes.get_mut(&parent) {
+        if let Some(parent) = parent.and_then(|parent| self.nodes.get_mut(&parent)) {
             parent.children.retain(|child| *child != id);
         }
         true
     }
 
-    fn insert(&mut self, parent: Id) -> Id {
+    fn insert(&mut self, parent: Option<Id>) -> Id {
         let id = self.next;
         self.next += 1;
         let node = Node {
@@ -134,7 +154,7 @@ impl Prefixes {
             ..Node::default()
         };
         self.nodes.insert(id, node);
-        if let Some(parent) = self.nodes.get_mut(&parent) {
+        if let Some(parent) = parent.and_then(|parent| self.nodes.get_mut(&parent)) {
             parent.children.push(id);
         }
         id

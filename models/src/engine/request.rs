@@ -1,11 +1,13 @@
 //! What the engine is asked, and who takes what it writes.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use corbie_core::Result;
 
 use super::Guide;
+use crate::decoder::Adapter;
 use crate::sampling::Sampler;
 
 /// A text to go on from.
@@ -18,6 +20,8 @@ pub struct Request {
     pub sampler: Sampler,
     /// Tokens that end the text.
     pub ends: Vec<u32>,
+    /// What is added to the decoder's weights for it.
+    pub adapter: Option<Arc<Adapter>>,
     /// What the text must be; `None`: anything.
     pub guide: Option<Box<dyn Guide>>,
     /// When it is given up.

@@ -116,7 +116,8 @@ impl<'a> Schedule<'a> {
                     return;
                 }
                 if let Some(mut run) = self.parked.pop_front() {
-                    run.go_on_from(self.prefixes.recall(self.decoder, &run.text));
+                    let adapter = run.request.adapter.as_ref();
+                    run.go_on_from(self.prefixes.recall(self.decoder, adapter, &run.text));
                     self.runs.push(run);
                 }
                 continue;
@@ -140,12 +141,16 @@ impl<'a> Schedule<'a> {
     }
 
     fn begin(&mut self, request: Request) {
-        let mut run = Run::new(self.next_id, request, self.decoder.sequence());
+        let sequence = self.decoder.sequence_with(request.adapter.clone());
+        let mut run = Run::new(self.next_id, request, sequence);
         self.next_id += 1;
-        run.go_on_from(self.prefixes.recall(self.decoder, &run.text));
+        let adapter = run.request.adapter.as_ref();
+        run.go_on_from(self.prefixes.recall(self.decoder, adapter, &run.text));
         // What an earlier request is about to read need not be read twice.
         let known = run.sequence.tokens().len();
-        let reading = self.runs.iter().filter(|other| !other.is_writing());
+        let adapter = |run: &Run| run.request.adapter.as_ref().map(|adapter| adapter.id());
+        let reading = self.runs.iter();
+        let reading = reading.filter(|it| !it.is_writing() && adapter(it) == adapter(&run));
         run.follows = reading
             .map(|other| (other.id, common(&other.text, &run.text)))
             .filter(|(_, common)| *common >= known + BLOCK_POSITIONS)
@@ -164,7 +169,8 @@ impl<'a> Schedule<'a> {
         if !reading {
             let run = &mut self.runs[index];
             run.follows = None;
-            run.go_on_from(self.prefixes.recall(self.decoder, &run.text));
+            let adapter = run.request.adapter.as_ref();
+            run.go_on_from(self.prefixes.recall(self.decoder, adapter, &run.text));
         }
         reading
     }
@@ -268,7 +274,7 @@ impl<'a> Schedule<'a> {
                 return;
             }
             if let (Some(mut run), Some(_)) = (self.runs.pop(), shares.pop()) {
-                run.sequence = self.decoder.sequence();
+                run.sequence = self.decoder.sequence_with(run.request.adapter.clone());
                 run.follows = None;
                 self.parked.push_front(run);
             }

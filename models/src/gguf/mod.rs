@@ -29,11 +29,13 @@
 //! ```
 
 mod cursor;
+mod encode;
 mod file;
 mod metadata;
 mod tensor;
 mod writer;
 
+pub(crate) use encode::encode;
 pub use file::GgufFile;
 pub use metadata::{Metadata, Value, ValueKind};
 pub use tensor::GgufTensor;

@@ -1,8 +1,9 @@
 //! Random weights that any program can repeat.
 
-use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{Device, Tensor};
+use candle_core::quantized::GgmlDType;
 use corbie_core::{Error, ErrorKind, Result};
+
+use crate::gguf::encode;
 
 /// Numbers that follow from a tensor's name and a seed: around 0, or around 1 for the weights of
 /// normalisations (`…norm.weight`). Matrices, `[…, rows, columns]`, keep the variance of what they
@@ -37,23 +38,7 @@ pub fn random_weights(name: &str, shape: &[usize], seed: u64) -> Vec<f32> {
 ///
 /// [`BadInput`](ErrorKind::BadInput) when a row is no whole number of the type's blocks.
 pub fn stored(values: &[f32], columns: usize, dtype: GgmlDType) -> Result<Vec<u8>> {
-    match dtype {
-        GgmlDType::F32 => return Ok(values.iter().flat_map(|x| x.to_le_bytes()).collect()),
-        GgmlDType::F16 => {
-            let halves = values.iter().map(|x| half::f16::from_f32(*x));
-            return Ok(halves.flat_map(half::f16::to_le_bytes).collect());
-        }
-        GgmlDType::BF16 => {
-            let halves = values.iter().map(|x| half::bf16::from_f32(*x));
-            return Ok(halves.flat_map(half::bf16::to_le_bytes).collect());
-        }
-        _ => {}
-    }
-    let shape = (values.len() / columns.max(1), columns);
-    let blocks = Tensor::from_slice(values, shape, &Device::Cpu)
-        .and_then(|tensor| QTensor::quantize(&tensor, dtype));
-    let bytes = blocks.and_then(|blocks| Ok(blocks.data()?.to_vec()));
-    bytes.map_err(|error| {
+    encode(values, columns, dtype).map_err(|error| {
         Error::new(ErrorKind::BadInput, format!("weights as {dtype:?}"), &error).caused_by(error)
     })
 }

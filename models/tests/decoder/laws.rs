@@ -114,7 +114,7 @@ fn sequences_roll_back_fork_and_are_recalled() {
         let sees_all = (0..decoder.config().layers).all(|it| decoder.config().reach(it).is_none());
         assert_eq!(left, if sees_all { 10 } else { 0 }, "{name}");
         assert_goes_on(&name, &mut sequence, &decoder, &more);
-        let mut recalled = decoder.recall(&long[..64], &[&memory]).unwrap();
+        let mut recalled = decoder.recall(None, &long[..64], &[&memory]).unwrap();
         assert_goes_on(&name, &mut recalled, &decoder, &more);
         drop((sequence, fork, memory, recalled));
         assert_eq!(decoder.memory_in_use(), 0, "{name}");

@@ -4,6 +4,7 @@
 //! | file | what it asks |
 //! |---|---|
 //! | `reference` | do logits agree with `transformers`, from GGUF and from safetensors |
+//! | `adapter` | do adapters change what `peft` says, beside the weights and merged |
 //! | `laws` | do they stay the same however sequences are cut, mixed, rolled back and recalled |
 //! | `malformed` | are damaged and unknown models refused by name |
 //! | `random` | does the generator make models that load, in every format |
@@ -11,6 +12,7 @@
 #![cfg(feature = "local")]
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod adapter;
 mod laws;
 mod malformed;
 mod random;

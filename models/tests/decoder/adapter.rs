@@ -86,13 +86,14 @@ fn adapters_agree_with_peft() {
     }
 }
 
-/// An adapter of rank 3 for every weight of the model that can have one.
+/// An adapter of rank 3 for every weight of the model that can have one, a tenth as large as it,
+/// which is more than training makes them.
 fn adapter_for(model: &RandomModel, seed: u64) -> GgufWriter {
     let mut writer = GgufWriter::new()
         .string("general.type", "adapter")
         .string("general.architecture", model.architecture.name)
         .string("adapter.type", "lora")
-        .f32("adapter.lora.alpha", 1.5);
+        .f32("adapter.lora.alpha", 0.3);
     for (name, shape) in model.tensors() {
         let is_changed = ["attn_", "ffn_", "shortconv."].iter();
         let is_changed = is_changed.clone().any(|part| name.contains(part));
@@ -143,7 +144,7 @@ fn beside_the_weights_is_as_merged() {
             let adapter = Arc::new(adapter.unwrap());
             let (merged, report) = Decoder::load_merged(&file, &options, &adapter).unwrap();
             assert_eq!(report.weights, adapter.weights(), "{name}");
-            assert!(report.largest_change > 0.01 && report.mean_change > 0.001);
+            assert!(report.largest_change > 0.001 && report.mean_change > 0.0);
             assert_eq!(report.largest_error > 0.0, dtype == GgmlDType::Q8_0);
             assert!(report.mean_error < 0.01, "{report:?}");
 

@@ -82,10 +82,7 @@ def tensors(sizes, vocabulary=40, tied=True, parts="", biases="", head_norms=Non
         if experts and index >= sizes.get("leading_dense_block_count", 0):
             width = sizes.get("expert_feed_forward_length", feed_forward)
             layer["ffn_gate_inp"] = [experts, hidden]
-            if "fused_up" in parts:
-                layer["ffn_gate_up_exps"] = [experts, 2 * width, hidden]
-            else:
-                layer["ffn_gate_exps"] = layer["ffn_up_exps"] = [experts, width, hidden]
+            layer["ffn_gate_exps"] = layer["ffn_up_exps"] = [experts, width, hidden]
             layer["ffn_down_exps"] = [experts, hidden, width]
             if shared := sizes.get("expert_shared_feed_forward_length"):
                 layer["ffn_gate_inp_shexp"] = [hidden]
@@ -138,6 +135,8 @@ GEMMA = {
     "attention.value_length": 16,
 }
 LFM2 = FOUR | {"attention.head_count_kv": [0, 2, 0, 2], "shortconv.l_cache": 3}
+SECTIONS = {"rope.dimension_sections": [4, 4, 4, 0]}
+"""For images alone: the three positions of a text's token are the same."""
 EXPERTS = {"expert_count": 5, "expert_used_count": 2}
 NARROW = EXPERTS | {"expert_feed_forward_length": 32}
 RMS = {"attention.layer_norm_rms_epsilon": 1e-5}
@@ -202,12 +201,14 @@ CASES = {
     ),
     "smollm3": case("smollm3", FOUR, BASE(1000.0)),
     "qwen2": case("qwen2", SIZES, BASE(1000.0), biases=QKV),
-    "qwen2vl": case("qwen2vl", SIZES, BASE(1000.0), biases=QKV, tied=False),
+    "qwen2vl": case("qwen2vl", SIZES | SECTIONS, BASE(1000.0), biases=QKV, tied=False),
     "qwen3": case("qwen3", SIZES | WIDE, BASE(1000.0), head_norms="head"),
     "qwen3_yarn": case(
         "qwen3", SIZES | WIDE | ORIGINAL, yarn(BASE(1000.0)), YARN, "yarn", head_norms="head"
     ),
-    "qwen3vl": case("qwen3vl", SIZES | WIDE, BASE(1000.0), head_norms="head", tied=False),
+    "qwen3vl": case(
+        "qwen3vl", SIZES | WIDE | SECTIONS, BASE(1000.0), head_norms="head", tied=False
+    ),
     "qwen2moe": case(
         "qwen2moe",
         SIZES | NARROW | {"expert_shared_feed_forward_length": 48},
@@ -216,7 +217,13 @@ CASES = {
         tied=False,
     ),
     "qwen3moe": case("qwen3moe", SIZES | WIDE | NARROW, RMS, head_norms="head", tied=False),
-    "olmoe": case("olmoe", SIZES | EXPERTS, RMS, head_norms="whole", tied=False),
+    "olmoe": case(
+        "olmoe",
+        SIZES | EXPERTS | {"attention.head_count_kv": 4},
+        RMS,
+        head_norms="whole",
+        tied=False,
+    ),
     "granitemoe": case(
         "granitemoe",
         SIZES | EXPERTS,
@@ -227,7 +234,6 @@ CASES = {
             "attention.scale": 0.5,
             "logit_scale": 0.8,
         },
-        parts="fused_up",
     ),
     "gemma": case("gemma", GEMMA | {"block_count": 3}, RMS),
     "gemma2": case(

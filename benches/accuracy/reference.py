@@ -118,7 +118,8 @@ ROWS = {
         "GraniteMoe",
         {
             "ffn_gate_inp": "block_sparse_moe.router.layer",
-            "ffn_gate_up_exps": "block_sparse_moe.input_linear",
+            "ffn_gate_exps": "block_sparse_moe.input_linear",
+            "ffn_up_exps": "block_sparse_moe.input_linear",
             "ffn_down_exps": "block_sparse_moe.output_linear",
         },
         reordered=True,
@@ -330,11 +331,9 @@ def state(metadata, tensors):
     for name, down in tensors.items():
         if name.endswith("ffn_down_exps.weight"):
             place = f"model.layers.{name.split('.')[1]}.{known.experts[0]}"
-            stacked = tensors.get(name.replace("down", "gate_up"))
-            if stacked is None:
-                gate, up = (tensors[name.replace("down", other)] for other in ("gate", "up"))
-                stacked = np.concatenate([gate, up], axis=1)
-            named[f"{place}.gate_up_proj"] = torch.from_numpy(np.array(stacked))
+            gate, up = (tensors[name.replace("down", other)] for other in ("gate", "up"))
+            stacked = np.concatenate([gate, up], axis=1)
+            named[f"{place}.gate_up_proj"] = torch.from_numpy(stacked)
             named[f"{place}.down_proj"] = torch.from_numpy(np.array(down))
     return named
 

@@ -1,9 +1,22 @@
 //! The decoder of local chat models: one forward pass for all architectures, which differ only
 //! by their row in [`ARCHITECTURES`].
 //!
+//! | file | question it answers |
+//! |---|---|
+//! | `table`, `architecture` | what sets one architecture apart from the others |
+//! | `keys`, `config`, `rope` | how large a model is, from its own values, each checked |
+//! | `hugging_face` | what `config.json` says, by GGUF's keys |
+//! | `source`, `safetensors` | where tensors come from: GGUF files or safetensors directories |
+//! | `weights`, `projection` | the numbers, checked against the shape |
+//! | `forward`, `mix`, `feed_forward` | the arithmetic: the whole, and the two halves of a block |
+//!
+//! A row has a flag only for what a file does not show by itself. A new architecture is a row, a
+//! flag where its arithmetic is new, and fixtures from `benches/accuracy/fixtures.py`, which
+//! bring it under all laws of `tests/decoder`.
+//!
 //! Weights and arithmetic meet in two places: [`crate::kernels::Matrix`] holds weights and
 //! multiplies by them, and the other kernels work on the buffers between the products. The
-//! forward pass itself (`forward.rs`) only says which kernel follows which. A device backend
+//! forward pass itself only says which kernel follows which. A device backend
 //! replaces those two: it keeps `Matrix`, `KvCache` and the `Workspace` buffers as tensors of
 //! its device and implements the same operations on them; the configuration, the sequences and
 //! everything above stay as they are.

@@ -10,7 +10,7 @@
 //! let bytes = RandomModel::new("qwen3")?.gguf(GgmlDType::Q8_0).to_bytes();
 //! let file = GgufFile::from_bytes("random", bytes)?;
 //! let decoder = Decoder::load(&file, Precision::Quantized)?;
-//! assert_eq!(decoder.config().layers, 2);
+//! assert_eq!(decoder.config().layers, 4);
 //! # Ok::<(), corbie_core::Error>(())
 //! ```
 

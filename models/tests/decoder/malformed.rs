@@ -1,6 +1,7 @@
 //! Damaged and unknown models.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use corbie_core::ErrorKind;
 use corbie_models::decoder::{Decoder, DecoderOptions};
@@ -297,5 +298,67 @@ fn damaged_files_are_named() {
             None => std::fs::remove_file(directory.path().join(file)).unwrap(),
         }
         assert_refused(directory.path(), kind, word);
+    }
+}
+
+/// Whatever a number of a model is, loading it ends well or with an error, and a model that loads
+/// reads.
+#[test]
+fn odd_values_do_no_harm() {
+    let names = ["llama3_rope", "mistral3", "phi3_long", "lfm2moe", "cohere2"];
+    let tokens = [1, 2, 3];
+    for name in names {
+        let whole = TinyModel::fixture(name);
+        let directory = tempfile::tempdir().unwrap();
+        whole.write_directory(directory.path(), 1);
+        let config = directory.path().join("config.json");
+        let serde_json::Value::Object(said) = &whole.directory.config else {
+            panic!("{name}: a configuration is an object");
+        };
+        let rope = said.get("rope_parameters").cloned().unwrap_or_default();
+        let odd = [
+            json!(null),
+            json!(-1),
+            json!(0),
+            json!(1),
+            json!(7),
+            json!(u64::MAX),
+            json!(1e308),
+            json!(1e-320),
+            json!("text"),
+            json!([]),
+            json!([0, true, "x"]),
+            json!({}),
+        ];
+        for value in &odd {
+            let changed = said.keys().map(|key| {
+                let mut said = said.clone();
+                said.insert(key.clone(), value.clone());
+                said
+            });
+            let inner = rope.as_object().into_iter().flat_map(|rope| rope.keys());
+            let inner = inner.map(|key| {
+                let mut said = said.clone();
+                said["rope_parameters"][key] = value.clone();
+                said
+            });
+            for said in changed.chain(inner) {
+                std::fs::write(&config, serde_json::to_vec(&said).unwrap()).unwrap();
+                let options = DecoderOptions::default();
+                if let Ok(decoder) = Decoder::load_directory(directory.path(), &options) {
+                    super::read(&Arc::new(decoder), &tokens, 3);
+                }
+            }
+        }
+        for key in whole.keys() {
+            for value in [0, 1, 7, u32::MAX] {
+                let mut model = TinyModel::fixture(name);
+                model.unset(&key);
+                model.set(&key, value);
+                if let Ok(decoder) = Decoder::load(&model.file(Storage::F32), Precision::F32) {
+                    super::read(&Arc::new(decoder), &tokens, 3);
+                }
+            }
+        }
     }
 }

@@ -6,8 +6,8 @@ use candle_core::quantized::GgmlDType;
 use corbie_core::ErrorKind;
 use corbie_models::decoder::{ARCHITECTURES, Decoder, DecoderOptions, Workspace};
 use corbie_models::gguf::GgufFile;
-use corbie_models::kernels::Precision;
-use corbie_models::testing::RandomModel;
+use corbie_models::kernels::{Matrix, Precision};
+use corbie_models::testing::{RandomModel, random_weights, stored};
 
 use super::read;
 
@@ -80,6 +80,27 @@ fn every_quantization_stays_close_to_its_weights() {
         // Activations of 8 bits are all that sets them apart.
         let bound = if dtype.block_size() == 1 { 1e-6 } else { 0.035 };
         assert!(error <= bound, "{dtype:?}: {error}");
+    }
+}
+
+#[test]
+fn a_quantized_product_stays_within_a_hundredth() {
+    use GgmlDType::*;
+    let (rows, columns, m) = (256, 512, 16);
+    let values = random_weights("w", &[rows, columns], 0);
+    let x = random_weights("x", &[m * columns], 1);
+    for dtype in [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2K, Q3K, Q4K, Q5K, Q6K] {
+        let data = stored(&values, columns, dtype).unwrap();
+        let [exact, quick] = [Precision::F32, Precision::Quantized].map(|precision| {
+            let matrix = Matrix::from_ggml(dtype, rows, columns, &data, precision).unwrap();
+            let mut out = vec![0.0; m * rows];
+            matrix.multiply(&x, &mut out);
+            out
+        });
+        let differences: Vec<f32> = exact.iter().zip(&quick).map(|(a, b)| a - b).collect();
+        let error = deviation(&differences) / deviation(&exact);
+        println!("{dtype:?}: {error:.4} in one product");
+        assert!(error <= 1e-2, "{dtype:?}: {error}");
     }
 }
 

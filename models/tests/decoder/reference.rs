@@ -50,6 +50,8 @@ fn every_key_matters() {
     let idle = [
         "context_length",
         "expert_gating_func",
+        "dimension_sections",
+        "olmoe.attention.head_count_kv",
         "value_length",
         "scaling.original_context_length",
     ];

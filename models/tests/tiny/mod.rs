@@ -200,7 +200,19 @@ impl TinyModel {
             if name.ends_with("ffn_gate_inp_shexp.weight") {
                 shape.insert(0, 1);
             }
-            let name = &self.directory.names[name];
+            let (own_name, name) = (name, &self.directory.names[name]);
+            // Granite's files have gate and up of an expert in one.
+            if name.contains("input_linear") {
+                if own_name.contains("ffn_up_exps") {
+                    continue;
+                }
+                let up = own_name.replace("gate", "up");
+                let up = random_weights(&up, &shape, 0);
+                let part = shape[1] * shape[2];
+                let joint = values.chunks(part).zip(up.chunks(part));
+                values = joint.flat_map(|(gate, up)| [gate, up].concat()).collect();
+                shape[1] *= 2;
+            }
             // Experts lie one by one.
             let count = if name.contains("{}") {
                 shape.remove(0)

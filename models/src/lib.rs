@@ -25,6 +25,9 @@ pub mod encoder;
 pub mod sampling;
 
 #[cfg(feature = "local")]
+pub mod constraint;
+
+#[cfg(feature = "local")]
 pub mod chat;
 
 #[cfg(feature = "openai")]

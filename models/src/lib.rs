@@ -31,6 +31,9 @@ pub mod sampling;
 pub mod testing;
 
 #[cfg(feature = "local")]
+pub mod constraint;
+
+#[cfg(feature = "local")]
 pub mod chat;
 
 #[cfg(feature = "openai")]

@@ -416,7 +416,7 @@ fn constants(schema: &Value) -> Option<Vec<Value>> {
 }
 
 /// A value as Python writes it.
-fn python(value: &Value) -> String {
+pub(super) fn python(value: &Value) -> String {
     match value {
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),

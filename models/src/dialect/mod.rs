@@ -22,10 +22,13 @@ mod block;
 mod form;
 mod grammar;
 mod literal;
+#[cfg(feature = "local")]
+mod prompt;
 mod reply;
 mod scan;
 mod syntax;
 mod table;
+mod write;
 
 use corbie_core::{ToolChoice, ToolSpec};
 
@@ -33,6 +36,11 @@ pub use grammar::CallGrammar;
 pub use reply::ReplyParser;
 pub use syntax::{Opening, Thinking};
 pub use table::DIALECTS;
+
+#[cfg(feature = "local")]
+pub(crate) use prompt::Abilities;
+#[cfg(feature = "local")]
+pub(crate) use write::write_json;
 
 use grammar::Written;
 use reply::Ids;

@@ -437,7 +437,7 @@ pub static DIALECTS: &[Dialect] = &[
         models: "Qwen3-Coder, Qwen3.5, Nemotron 3, Step 3.5",
         example: "<tool_call>\n<function=f>\n<parameter=a>\nx\n</parameter>\n</function>\n</tool_call>",
         marks: TAG_MARKS,
-        features: &[&["<function=", "<parameter="]],
+        features: &[&["<tool_call>", "<function=", "<parameter="]],
         syntax: Syntax::Marks(Marks {
             opens: &[
                 (
@@ -567,7 +567,10 @@ pub static DIALECTS: &[Dialect] = &[
         models: "Hermes 2 Pro and 3, Qwen 2.5, QwQ, Qwen3, and others",
         example: "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>",
         marks: TAG_MARKS,
-        features: &[&["<tool_call>", "</tool_call>", "arguments"]],
+        features: &[
+            &["<tool_call>", "<function-name>"],
+            &["<tool_call>\\n{\"name\": \""],
+        ],
         tokens: &["<tool_call>", "</tool_call>"],
         syntax: TAGGED_SYNTAX,
         written: TAGGED_WRITTEN,

@@ -322,3 +322,6 @@ fn rows_are_told_apart() {
         "lfm2"
     );
 }
+
+#[cfg(feature = "local")]
+mod templates;

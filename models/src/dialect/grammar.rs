@@ -90,6 +90,7 @@ impl Written {
             arguments: self.arguments,
             rules: String::new(),
             count: 0,
+            depth: 0,
         };
         let calls = self.calls(&mut lark, &tools, parallel && row.parallel);
         let start = match (waits, self.prelude) {
@@ -167,7 +168,12 @@ struct Lark<'a> {
     arguments: Arguments,
     rules: String,
     count: usize,
+    /// How deep the value in hand lies.
+    depth: usize,
 }
+
+/// Schemas are followed this deep; a recursive one has no end.
+const MAX_DEPTH: usize = 8;
 
 impl Lark<'_> {
     fn rule(&mut self, body: &str) -> String {
@@ -333,8 +339,8 @@ impl Lark<'_> {
     }
 
     fn value(&mut self, schema: &Value, root: &Value) -> String {
-        let kind = schema.get("type").and_then(Value::as_str);
         let Arguments::Marked(quote) = self.arguments else {
+            let kind = schema.get("type").and_then(Value::as_str);
             return match (constants(schema), kind) {
                 (Some(values), _) => {
                     let texts: Vec<String> = values.iter().map(|it| quoted(&python(it))).collect();
@@ -345,6 +351,17 @@ impl Lark<'_> {
                 _ => self.json(schema, root),
             };
         };
+        if self.depth == MAX_DEPTH {
+            return self.anything(quote);
+        }
+        self.depth += 1;
+        let value = self.marked_value(quote, referred(schema, root), root);
+        self.depth -= 1;
+        value
+    }
+
+    fn marked_value(&mut self, quote: &str, schema: &Value, root: &Value) -> String {
+        let kind = schema.get("type").and_then(Value::as_str);
         if let Some(values) = constants(schema)
             && values
                 .iter()
@@ -413,6 +430,18 @@ fn constants(schema: &Value) -> Option<Vec<Value>> {
         (_, Some(value)) => Some(vec![value.clone()]),
         _ => None,
     }
+}
+
+/// The schema that a reference within `root` points to.
+fn referred<'a>(mut schema: &'a Value, root: &'a Value) -> &'a Value {
+    for _ in 0..MAX_DEPTH {
+        let place = schema.get("$ref").and_then(Value::as_str);
+        let Some(target) = place.and_then(|place| root.pointer(place.strip_prefix('#')?)) else {
+            break;
+        };
+        schema = target;
+    }
+    schema
 }
 
 /// A value as Python writes it.

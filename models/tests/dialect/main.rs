@@ -323,5 +323,6 @@ fn rows_are_told_apart() {
     );
 }
 
+mod grammars;
 #[cfg(feature = "local")]
 mod templates;

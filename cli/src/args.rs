@@ -87,6 +87,8 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Complete a prompt, without a chat template
     Generate(GenerateArgs),
+    /// Tell the text, the reasoning and the tool calls of what a model wrote apart
+    ParseReply(ParseReplyArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -184,6 +186,8 @@ pub enum ModelsCommand {
         /// The model
         name: String,
     },
+    /// How families of models write tool calls
+    Dialects,
     /// Delete a fetched model
     Rm {
         /// The model
@@ -278,6 +282,24 @@ pub struct TemplateArgs {
     /// A template in Jinja, instead of a model's own
     #[arg(long, value_name = "F.jinja")]
     pub file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ParseReplyArgs {
+    /// The family whose syntax the reply has: a row of `corbie models dialects`
+    #[arg(long, value_name = "NAME", value_parser = dialects())]
+    pub dialect: String,
+    /// The tools that were offered: a JSON list, in the form of OpenAI's API or bare
+    #[arg(long, value_name = "FILE")]
+    pub tools: Option<PathBuf>,
+    /// The prompt opened the block of thinking already
+    #[arg(long)]
+    pub thinking: bool,
+}
+
+fn dialects() -> clap::builder::PossibleValuesParser {
+    let names = corbie_models::dialect::DIALECTS.iter().map(|row| row.name);
+    clap::builder::PossibleValuesParser::new(names)
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! Models: the local engine, remote models, and the hub that finds and fetches model files.
 
+pub mod dialect;
 mod name;
 pub mod provider;
 pub mod record;

@@ -6,6 +6,7 @@ use corbie_core::{ChatModel, Embedder, Error, ErrorKind, Result};
 
 use crate::ModelName;
 use crate::chat::{LocalChatModel, LocalChatOptions};
+use crate::dialect::Dialect;
 use crate::encoder::{LocalEmbedder, LocalEmbedderOptions};
 use crate::hub::{Format, Hub, LocalModel, Report};
 
@@ -156,6 +157,13 @@ pub fn describe(model: &LocalModel) -> Result<Vec<(&'static str, serde_json::Val
         ("tokenizer", json!(metadata.str("tokenizer.ggml.model")?)),
         ("chat_template", json!(template.is_some())),
     ];
+    let tokens = metadata.strings("tokenizer.ggml.tokens")?;
+    let dialect = Dialect::of(template, &|token| {
+        tokens
+            .as_ref()
+            .is_some_and(|tokens| tokens.contains(&token))
+    });
+    facts.push(("dialect", json!(dialect.name)));
     if let Some(licence) = metadata.str("general.license")? {
         facts.push(("licence", json!(licence)));
     }

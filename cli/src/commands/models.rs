@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use corbie_models::dialect::DIALECTS;
 use corbie_models::hub::{CATALOGUE, CatalogueEntry};
 use serde_json::{Value, json};
 
@@ -15,6 +16,7 @@ pub async fn run(app: &App, command: ModelsCommand) -> Result<ExitCode> {
         ModelsCommand::List => list(app)?,
         ModelsCommand::Pull { name } => pull(app, &name).await?,
         ModelsCommand::Show { name } => show(app, &name)?,
+        ModelsCommand::Dialects => dialects(app)?,
         ModelsCommand::Rm { name } => remove(app, &name)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -137,6 +139,32 @@ fn facts(app: &App, name: &str) -> Result<Value> {
         }
     }
     Ok(facts)
+}
+
+fn dialects(app: &App) -> Result<()> {
+    if app.output.form == OutputForm::Md {
+        app.output
+            .line("| name | models | a call |\n|---|---|---|")?;
+    }
+    for row in DIALECTS {
+        let (name, models) = (row.name, row.models);
+        let call = row.example.replace('\n', "\\n");
+        match app.output.form {
+            _ if app.output.is_json() => app.output.json(&json!({
+                "v": 1, "name": name, "models": models, "example": row.example,
+                "parallel": row.parallel,
+            }))?,
+            OutputForm::Md => {
+                let call = call.replace('|', "\\|");
+                app.output
+                    .line(&format!("| {name} | {models} | `{call}` |"))?;
+            }
+            _ => app
+                .output
+                .line(&format!("{name:<17} {models}\n{:17} {call}", ""))?,
+        }
+    }
+    Ok(())
 }
 
 fn remove(app: &App, name: &str) -> Result<()> {

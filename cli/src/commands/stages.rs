@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use corbie_core::{Document, EmbedKind, Error, ErrorKind, Sampling, Splitter};
+use corbie_core::{ChatEvent, Document, EmbedKind, Error, ErrorKind, Sampling, Splitter, ToolSpec};
 use corbie_models::chat::{GenerateOptions, LocalChatModel, LocalChatOptions};
+use corbie_models::dialect::{Dialect, Opening};
 use corbie_models::gguf::GgufFile;
 use corbie_models::kernels::Precision;
 use corbie_models::template::ChatTemplate;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::{argument, standard_input};
 use crate::app::{App, local_only, splitter};
-use crate::args::{EmbedArgs, GenerateArgs, SplitArgs, TemplateArgs, TokenizeArgs};
+use crate::args::{EmbedArgs, GenerateArgs, ParseReplyArgs, SplitArgs, TemplateArgs, TokenizeArgs};
 
 /// How many lines are embedded together.
 const EMBED_BATCH: usize = 256;
@@ -246,4 +247,53 @@ pub async fn generate(app: &App, args: GenerateArgs) -> Result<ExitCode> {
         false => app.output.line(&completion.text)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+pub fn parse_reply(app: &App, args: ParseReplyArgs) -> Result<ExitCode> {
+    let dialect = Dialect::by_name(&args.dialect).unwrap_or_else(Dialect::plain);
+    let tools = match &args.tools {
+        Some(file) => tools(file)?,
+        None => Vec::new(),
+    };
+    let opening = match args.thinking {
+        true => Opening::Thought,
+        false => Opening::Answer,
+    };
+    let mut parser = dialect.parser(&tools, opening);
+    let mut events = parser.push(&standard_input()?);
+    events.extend(parser.finish());
+    let (mut text, mut reasoning, mut calls) = (String::new(), String::new(), Vec::new());
+    for event in events {
+        match event {
+            ChatEvent::Text(piece) => text.push_str(&piece),
+            ChatEvent::Reasoning(piece) => reasoning.push_str(&piece),
+            ChatEvent::ToolCall(call) => {
+                calls.push(json!({ "name": call.name, "arguments": call.arguments }));
+            }
+            ChatEvent::Finish { .. } => {}
+        }
+    }
+    app.output.json(&json!({
+        "v": 1, "text": text, "reasoning": reasoning, "tool_calls": calls,
+    }))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The tools in a JSON file, in the form of OpenAI's API or bare.
+fn tools(file: &Path) -> Result<Vec<ToolSpec>> {
+    let name = file.display().to_string();
+    let bad = |cause: serde_json::Error| {
+        Error::new(ErrorKind::BadInput, format!("`{name}`"), cause)
+            .hint("give [{\"name\": …, \"description\": …, \"parameters\": {…}}]")
+    };
+    let text = std::fs::read_to_string(file).map_err(|e| Error::io(&name, e))?;
+    let tools: Vec<Value> = serde_json::from_str(&text).map_err(bad)?;
+    let tool = |mut tool: Value| {
+        let tool = match tool.get_mut("function") {
+            Some(function) => function.take(),
+            None => tool,
+        };
+        serde_json::from_value(tool).map_err(bad)
+    };
+    Ok(tools.into_iter().map(tool).collect::<Result<_, _>>()?)
 }

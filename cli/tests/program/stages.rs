@@ -54,3 +54,65 @@ fn completions_are_made_for_every_shell() {
         assert!(String::from_utf8_lossy(&output.stdout).contains("ingest"));
     }
 }
+
+#[test]
+fn parse_reply_tells_calls_from_text() {
+    let place = Place::new();
+    let reply = "<think>想一想</think>\n好。<tool_call>\n\
+        {\"name\": \"get_weather\", \"arguments\": {\"city\": \"北京\"}}\n</tool_call>";
+    let parsed = place.json(&["parse-reply", "--dialect", "hermes"], reply);
+    assert_eq!(
+        parsed,
+        serde_json::json!({
+            "v": 1, "text": "好。", "reasoning": "想一想",
+            "tool_calls": [{"name": "get_weather", "arguments": {"city": "北京"}}],
+        })
+    );
+    place.write(
+        "tools.json",
+        r#"[{"type": "function", "function": {"name": "f", "description": "", "parameters":
+            {"type": "object", "properties": {"a": {"type": "string"}}}}}]"#,
+    );
+    let reply = "<function=f>\n<parameter=a>\n7\n</parameter>\n</function>";
+    let arguments = [
+        "parse-reply",
+        "--dialect",
+        "qwen3-coder",
+        "--tools",
+        "tools.json",
+    ];
+    assert_eq!(
+        place.json(&arguments, reply)["tool_calls"][0]["arguments"]["a"],
+        "7"
+    );
+    assert_eq!(
+        place.json(&arguments[..3], reply)["tool_calls"][0]["arguments"]["a"],
+        7
+    );
+}
+
+#[test]
+fn an_unknown_dialect_is_a_usage_error() {
+    let place = Place::new();
+    let output = place
+        .corbie(&["parse-reply", "--dialect", "hermez"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("hermes"));
+}
+
+#[test]
+fn dialects_are_listed() {
+    let place = Place::new();
+    let output = place
+        .corbie(&["models", "dialects", "--output", "json"])
+        .output()
+        .unwrap();
+    let rows: Vec<serde_json::Value> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(rows.iter().any(|row| row["name"] == "lfm2"));
+    assert_eq!(rows.last().unwrap()["name"], "plain");
+}

@@ -4,6 +4,7 @@
 //! budget of instructions and of output, without I/O, and what a message says never becomes a
 //! special token.
 
+mod abilities;
 mod environment;
 mod guard;
 mod plain;
@@ -11,16 +12,18 @@ mod python;
 #[cfg(test)]
 mod tests;
 
-use corbie_core::{ChatRequest, Error, ErrorKind, Message, Result, Role, ToolSpec};
+use corbie_core::{ChatRequest, Error, ErrorKind, Message, Result, Role, ToolChoice, ToolSpec};
 use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
 use serde_json::json;
 
+use crate::dialect::{Abilities, Dialect, write_json};
 use crate::gguf::GgufFile;
 use crate::tokenizer::Tokenizer;
 
 pub use plain::PLAIN_STOPS;
 
+use abilities::Form;
 use environment::Output;
 use guard::Guard;
 
@@ -51,6 +54,9 @@ pub struct ChatTemplate {
     source: Option<String>,
     bos: String,
     eos: String,
+    abilities: Abilities,
+    form: Form,
+    dialect: &'static Dialect,
 }
 
 impl ChatTemplate {
@@ -66,13 +72,17 @@ impl ChatTemplate {
         bos: impl Into<String>,
         eos: impl Into<String>,
     ) -> Result<Self> {
-        let template = Self {
+        let mut template = Self {
+            dialect: Dialect::of(Some(source), &|_| false),
             model: model.into(),
             source: Some(environment::without_generation_blocks(source)),
             bos: bos.into(),
             eos: eos.into(),
+            abilities: Abilities::default(),
+            form: Form::default(),
         };
-        template.environment()?;
+        template.environment(MAX_INSTRUCTIONS)?;
+        (template.abilities, template.form) = abilities::probe(&template);
         Ok(template)
     }
 
@@ -96,7 +106,9 @@ impl ChatTemplate {
         match metadata.str("tokenizer.chat_template")? {
             Some(source) => {
                 let eos = token("tokenizer.ggml.eos_token_id")?;
-                Self::new(file.name(), source, bos, eos)
+                let mut template = Self::new(file.name(), source, bos, eos)?;
+                template.dialect = Dialect::of(Some(source), &|token| tokens.contains(&token));
+                Ok(template)
             }
             None => Ok(Self::plain(file.name())),
         }
@@ -112,12 +124,24 @@ impl ChatTemplate {
             source: None,
             bos: String::new(),
             eos: String::new(),
+            abilities: Abilities {
+                results: true,
+                system: true,
+                ..Abilities::default()
+            },
+            form: Form::default(),
+            dialect: Dialect::plain(),
         }
     }
 
     /// The template's source; `None` for the plain format.
     pub fn source(&self) -> Option<&str> {
         self.source.as_deref()
+    }
+
+    /// How its model writes tool calls.
+    pub fn dialect(&self) -> &'static Dialect {
+        self.dialect
     }
 
     /// Texts that end an answer, beside the model's own end tokens.
@@ -145,8 +169,9 @@ impl ChatTemplate {
         if self.source.is_none() {
             return Ok(plain::render(messages, add_generation_prompt));
         }
-        let messages: Vec<serde_json::Value> = messages.iter().map(message_json).collect();
-        let tools: Vec<serde_json::Value> = tools.iter().map(tool_json).collect();
+        let mut tools = tools.iter().map(tool_json).collect::<Vec<_>>();
+        let mut messages = messages_json(messages);
+        self.shape(&mut messages, &mut tools);
         self.render_json(&json!(messages), &json!(tools), add_generation_prompt)
     }
 
@@ -166,7 +191,18 @@ impl ChatTemplate {
             let messages = plain::messages(messages)?;
             return Ok(plain::render(&messages, add_generation_prompt));
         }
-        let environment = self.environment()?;
+        self.render_within(messages, tools, add_generation_prompt, MAX_INSTRUCTIONS)
+    }
+
+    /// The template's prompt, made in so many instructions.
+    fn render_within(
+        &self,
+        messages: &serde_json::Value,
+        tools: &serde_json::Value,
+        add_generation_prompt: bool,
+        instructions: u64,
+    ) -> Result<String> {
+        let environment = self.environment(instructions)?;
         let template = environment
             .get_template(environment::NAME)
             .map_err(|error| self.trouble(&error))?;
@@ -176,6 +212,8 @@ impl ChatTemplate {
         };
         let context = context! {
             messages => Value::from(Serde(messages)),
+            // SmolLM3's name for tools that are called in JSON.
+            xml_tools => tools.clone(),
             tools => tools,
             documents => (),
             add_generation_prompt,
@@ -193,21 +231,41 @@ impl ChatTemplate {
 
     /// The token ids of a request's prompt.
     ///
-    /// Only the template's own words make special tokens. Where a message or a tool has the name
+    /// What the template cannot show of tools, calls and results is written into the messages, in
+    /// its model's dialect.
+    ///
+    /// Only the template's own words, and those of the dialect, make special tokens. Where a message or a tool has the name
     /// of one, such as `<|im_start|>`, it is encoded as the characters it is and opens no role.
     ///
     /// # Errors
     ///
     /// Those of [`ChatTemplate::render`] and [`Tokenizer::encode`].
     pub fn encode_chat(&self, tokenizer: &Tokenizer, request: &ChatRequest) -> Result<Vec<u32>> {
-        let mut messages: Vec<serde_json::Value> =
-            request.messages.iter().map(message_json).collect();
-        let mut tools: Vec<serde_json::Value> = request.tools.iter().map(tool_json).collect();
+        let mut tools = match request.tool_choice {
+            ToolChoice::None => Vec::new(),
+            _ => request.tools.iter().map(tool_json).collect(),
+        };
+        let mut messages = messages_json(&request.messages);
         let source = self.source.as_deref().unwrap_or_default();
         let guard = Guard::new(tokenizer, source, messages.iter().chain(&tools));
         guard.hide(&mut messages);
         guard.hide(&mut tools);
-        let prompt = self.render_json(&json!(messages), &json!(tools), true)?;
+        let rendered = |abilities: Abilities| {
+            let (mut messages, mut tools) = (messages.clone(), tools.clone());
+            self.dialect.adapt(&mut messages, &mut tools, abilities);
+            self.shape(&mut messages, &mut tools);
+            self.render_json(&json!(messages), &json!(tools), true)
+        };
+        let prompt = match rendered(self.abilities) {
+            // Some templates know only the simplest schemas: such tools are described in words.
+            Err(error) if *error.kind() == ErrorKind::Malformed && !tools.is_empty() => {
+                rendered(Abilities {
+                    tools: false,
+                    ..self.abilities
+                })
+            }
+            prompt => prompt,
+        }?;
         let (prompt, literal) = guard.reveal(&prompt);
         let mut ids = tokenizer.encode_except(&prompt, &literal)?;
         match tokenizer.bos() {
@@ -217,9 +275,54 @@ impl ChatTemplate {
         Ok(ids)
     }
 
-    fn environment(&self) -> Result<Environment<'_>> {
+    /// Gives calls and tools the form that this template wants.
+    fn shape(&self, messages: &mut Vec<serde_json::Value>, tools: &mut [serde_json::Value]) {
+        let form = self.form;
+        for message in messages.iter_mut() {
+            let Some(calls) = message
+                .get_mut("tool_calls")
+                .and_then(|it| it.as_array_mut())
+            else {
+                continue;
+            };
+            for call in calls.iter_mut().filter(|_| form.text_arguments) {
+                let arguments = &mut call["function"]["arguments"];
+                if !arguments.is_string() {
+                    let mut text = String::new();
+                    write_json(arguments, &mut text);
+                    *arguments = json!(text);
+                }
+            }
+            if form.null_content && message["content"] == "" {
+                message["content"] = serde_json::Value::Null;
+            }
+        }
+        for tool in tools.iter_mut().filter(|_| form.described) {
+            let properties = tool.pointer_mut("/function/parameters/properties");
+            let properties = properties.and_then(|it| it.as_object_mut());
+            for (_, property) in properties.into_iter().flatten() {
+                if let Some(property) = property.as_object_mut() {
+                    property.entry("description").or_insert(json!(""));
+                }
+            }
+        }
+        if form.tools_in_system && !tools.is_empty() {
+            if messages
+                .first()
+                .is_none_or(|first| first["role"] != "system")
+            {
+                messages.insert(0, json!({"role": "system", "content": ""}));
+            }
+            let functions: Vec<_> = tools.iter().map(|tool| &tool["function"]).collect();
+            let mut text = String::new();
+            write_json(&json!(functions), &mut text);
+            messages[0]["tools"] = json!(text);
+        }
+    }
+
+    fn environment(&self, instructions: u64) -> Result<Environment<'_>> {
         let source = self.source.as_deref().unwrap_or_default();
-        environment::environment(source, MAX_INSTRUCTIONS).map_err(|error| self.trouble(&error))
+        environment::environment(source, instructions).map_err(|error| self.trouble(&error))
     }
 
     fn subject(&self) -> String {
@@ -240,6 +343,23 @@ impl ChatTemplate {
         }
         Error::new(ErrorKind::Malformed, self.subject(), error)
     }
+}
+
+/// Messages as templates know them; results bear the name of the tool that was called.
+fn messages_json(messages: &[Message]) -> Vec<serde_json::Value> {
+    let mut names: Vec<(&str, &str)> = Vec::new();
+    let mut values = Vec::with_capacity(messages.len());
+    for message in messages {
+        let calls = message.tool_calls.iter();
+        names.extend(calls.map(|call| (call.id.as_str(), call.name.as_str())));
+        let mut value = message_json(message);
+        let called = |id: &String| names.iter().rev().find(|(known, _)| known == id);
+        if let Some((_, name)) = message.tool_call_id.as_ref().and_then(called) {
+            value["name"] = json!(name);
+        }
+        values.push(value);
+    }
+    values
 }
 
 /// A message as templates know it.

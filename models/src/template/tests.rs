@@ -110,3 +110,63 @@ fn the_plain_format_speaks_the_users_language() {
     let prompt = plain.render_json(&chinese, &json!(null), true).unwrap();
     assert_eq!(prompt, "问题：在哪里?\n回答：");
 }
+
+/// A template in the manner of a known family, with what it shows of tools.
+fn shown(source: &str, calls: &[&str]) -> String {
+    let template = template(source);
+    let mut tools = vec![json!({"type": "function", "function": {
+        "name": "f", "description": "", "parameters": {"properties": {"a": {"type": "string"}}},
+    }})];
+    let mut messages = vec![json!({"role": "user", "content": "?"})];
+    for name in calls {
+        let function = json!({"name": name, "arguments": {"a": "x", "b": 1}});
+        messages.push(json!({"role": "assistant", "content": "", "tool_calls": [
+            {"id": "1", "type": "function", "function": function},
+        ]}));
+        messages.push(json!({"role": "tool", "tool_call_id": "1", "content": "r"}));
+    }
+    template
+        .dialect
+        .adapt(&mut messages, &mut tools, template.abilities);
+    template.shape(&mut messages, &mut tools);
+    template
+        .render_json(&json!(messages), &json!(tools), true)
+        .unwrap()
+}
+
+#[test]
+fn calls_get_the_form_that_a_template_wants() {
+    // Arguments as a text, and no content beside calls.
+    let source = "{# <tool_call> <function-name> #}{{ tools }}{% for m in messages %}\
+        {% if m.content is none %}{% for c in m.tool_calls %}\
+        {{ '[' + c.function.name + c.function.arguments + ']' }}{% endfor %}\
+        {% else %}{{ m.content }}{% endif %}{% endfor %}";
+    assert!(shown(source, &["f"]).ends_with("?[f{\"a\": \"x\", \"b\": 1}]r"));
+    // Parameters must be described.
+    let source = "{# <tool_call> <function-name> #}{% for t in tools %}\
+        {% for n, p in t.function.parameters.properties | items %}\
+        {{ t.function.name + n + '(' + p.description + ')' }}{% endfor %}{% endfor %}";
+    assert_eq!(shown(source, &[]), "fa()");
+    // Tools stand in the system's message.
+    let source = "{% for m in messages %}{% if m.role == 'system' and 'tools' in m %}\
+        <|tool|>{{ m.tools }}<|/tool|>{% else %}{{ m.content }}{% endif %}{% endfor %}";
+    assert_eq!(
+        shown(source, &["f"]),
+        "<|tool|>[{\"name\": \"f\", \"description\": \"\", \"parameters\": {\"properties\": \
+         {\"a\": {\"type\": \"string\"}}}}]<|/tool|>?<|tool_call|>[{\"name\": \"f\", \
+         \"arguments\": {\"a\": \"x\", \"b\": 1}}]<|/tool_call|>r"
+    );
+}
+
+#[test]
+fn a_template_without_tools_gets_instructions() {
+    let source = "{% for m in messages %}{% if m.role not in ['user', 'assistant'] %}\
+        {{ raise_exception('no such role') }}{% endif %}<{{ m.role }}>{{ m.content }}{% endfor %}";
+    let prompt = shown(source, &["f", "g"]);
+    assert!(prompt.starts_with("<user>You can call these tools:\n{\"name\": \"f\""));
+    assert!(prompt.contains("<assistant>{\"name\": \"clock\""));
+    assert!(prompt.ends_with(
+        "<assistant>{\"name\": \"g\", \"arguments\": {\"a\": \"x\", \"b\": 1}}\
+         <user><tool_response>\nr\n</tool_response>"
+    ));
+}

@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use crate::engine::Mask;
+use crate::constraint::Mask;
 use corbie_core::{Result, Sampling};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

@@ -12,8 +12,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
 use corbie_core::{Error, ErrorKind, Result, Sampling};
+use corbie_models::constraint::Mask;
 use corbie_models::decoder::Decoder;
-use corbie_models::engine::{Engine, EngineOptions, Guide, Mask, Request, Sink, Written};
+use corbie_models::engine::{Engine, EngineOptions, Guide, Request, Sink, Written};
 use corbie_models::kernels::Precision;
 use corbie_models::sampling::Sampler;
 use proptest::prelude::*;
@@ -390,12 +391,9 @@ struct Rhythm {
 impl Guide for Rhythm {
     fn mask(&mut self, left: usize) -> Result<Option<Mask>> {
         assert!(left > 0);
-        let bit = |token: &u32| token % 3 == self.at % 3;
-        let mut words = vec![0u32; 2];
-        for token in (0..VOCABULARY).filter(bit) {
-            words[token as usize / 32] |= 1 << (token % 32);
-        }
-        Ok(Some(Mask::from_words(words)))
+        let fits = |token: &u32| token % 3 == self.at % 3;
+        let tokens: Vec<u32> = (0..VOCABULARY).filter(fits).collect();
+        Ok(Some(Mask::of(&tokens, VOCABULARY as usize)))
     }
 
     fn commit(&mut self, token: u32) -> Result<()> {
@@ -461,7 +459,7 @@ struct Anything;
 
 impl Guide for Anything {
     fn mask(&mut self, _: usize) -> Result<Option<Mask>> {
-        Ok(Some(Mask::from_words(vec![u32::MAX; 2])))
+        Ok(Some(Mask::all(VOCABULARY as usize)))
     }
 
     fn commit(&mut self, _: u32) -> Result<()> {

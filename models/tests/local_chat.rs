@@ -7,10 +7,10 @@ mod tiny;
 
 use std::path::Path;
 
-use corbie_core::testing::conformance;
+use corbie_core::testing::conformance::{self, Finding};
 use corbie_core::{
     ChatEvent, ChatModel, ChatRequest, ErrorKind, FinishReason, Message, ResponseFormat, Sampling,
-    ToolSpec,
+    ToolChoice,
 };
 use corbie_models::chat::{GenerateOptions, LocalChatModel, LocalChatOptions};
 use futures::StreamExt;
@@ -53,7 +53,10 @@ async fn smollm2_keeps_the_laws_and_knows_capitals() {
         ..LocalChatOptions::default()
     };
     let model = LocalChatModel::load(Path::new(&path), options).unwrap();
-    conformance::chat_model(&model).await;
+    for behaviour in conformance::chat_model_behaviours(&model).await {
+        eprintln!("{behaviour}");
+        assert_eq!(behaviour.finding, Finding::Kept);
+    }
     let request = ask("What is the capital of France? Answer with one word.", 24);
     let reply = model.complete(request).await.unwrap();
     assert!(reply.message.content.contains("Paris"), "{reply:?}");
@@ -169,24 +172,28 @@ async fn an_answer_outlives_the_handle() {
 #[tokio::test]
 async fn what_cannot_be_promised_is_refused() {
     let model = llama();
-    let tool = ToolSpec {
-        name: "weather".into(),
-        description: "The weather of a place".into(),
-        parameters: serde_json::json!({"type": "object", "properties": {}}),
-    };
     let plain = ask("x", 8);
-    let with_tool = ChatRequest {
-        tools: vec![tool],
-        ..plain.clone()
-    };
-    let with_schema = ChatRequest {
-        response_format: ResponseFormat::JsonSchema(serde_json::json!({"type": "object"})),
-        ..plain.clone()
-    };
-    for request in [with_tool, with_schema] {
-        assert!(model.prompt_tokens(&request).unwrap() > 0);
+    for tool_choice in [ToolChoice::Required, ToolChoice::Named("gone".into())] {
+        let request = ChatRequest {
+            tool_choice,
+            ..plain.clone()
+        };
         let refused = model.stream(request).await.err().unwrap();
-        assert_eq!(refused.kind(), &ErrorKind::Unsupported);
+        assert_eq!(refused.kind(), &ErrorKind::BadInput);
+    }
+    for (format, kind) in [
+        (ResponseFormat::Regex("(".into()), ErrorKind::BadInput),
+        (
+            ResponseFormat::Choice(vec!["a much longer text than eight tokens".repeat(9)]),
+            ErrorKind::LimitExceeded,
+        ),
+    ] {
+        let request = ChatRequest {
+            response_format: format,
+            ..plain.clone()
+        };
+        let refused = model.stream(request).await.err().unwrap();
+        assert_eq!(refused.kind(), &kind, "{refused}");
     }
     for stop in ["".to_owned(), "x".repeat(10_000)] {
         let request = ChatRequest {

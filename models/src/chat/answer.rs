@@ -1,69 +1,100 @@
 //! From the engine's tokens to a stream of events.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use corbie_core::{ChatEvent, ChatStream, Error, ErrorKind, FinishReason, Result, Usage};
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender};
 use futures::{StreamExt, stream};
 
-use super::output::Output;
+use super::stops::Stops;
+use crate::dialect::ReplyParser;
 use crate::engine::{Sink, Written};
-use crate::tokenizer::StreamDecoder;
+use crate::tokenizer::{StreamDecoder, Tokenizer};
 
 /// Turns tokens into the events of one answer.
 ///
 /// The channel is unbounded, and yet bounded: an answer has no more events than its context has
 /// tokens.
 pub(super) struct Answer {
+    pub tokenizer: Arc<Tokenizer>,
+    /// Special tokens that the parser must see as text.
+    pub marks: Vec<u32>,
     pub decoder: StreamDecoder,
-    pub output: Output,
+    pub parser: ReplyParser,
+    pub stops: Stops,
     pub prompt_tokens: usize,
+    pub called: bool,
     pub events: UnboundedSender<Result<ChatEvent>>,
+}
+
+impl Answer {
+    /// Nobody may listen any more: the engine notices before the next token.
+    fn send(&mut self, events: Vec<ChatEvent>) {
+        for event in events {
+            let event = match event {
+                ChatEvent::Text(text) => ChatEvent::Text(self.stops.push(&text)),
+                other => {
+                    // No stop text spans something else.
+                    let held = self.stops.flush();
+                    self.pass_on(ChatEvent::Text(held));
+                    other
+                }
+            };
+            self.pass_on(event);
+        }
+    }
+
+    fn pass_on(&mut self, event: ChatEvent) {
+        match &event {
+            ChatEvent::Text(text) if text.is_empty() => return,
+            ChatEvent::ToolCall(_) if self.stops.stopped() => return,
+            ChatEvent::ToolCall(_) => self.called = true,
+            _ => {}
+        }
+        drop(self.events.unbounded_send(Ok(event)));
+    }
 }
 
 impl Sink for Answer {
     fn token(&mut self, token: u32) -> ControlFlow<()> {
-        send(&self.events, self.output.push(&self.decoder.push(token)));
-        match self.output.stopped() {
+        let mut text = self.decoder.push(token);
+        if self.marks.contains(&token) {
+            let mark = self.tokenizer.token_bytes(token);
+            text.push_str(&String::from_utf8_lossy(mark));
+        }
+        let events = self.parser.push(&text);
+        self.send(events);
+        match self.stops.stopped() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }
     }
 
-    fn end(self: Box<Self>, result: Result<Written>) {
-        let Self {
-            decoder,
-            mut output,
-            prompt_tokens,
-            events,
-        } = *self;
-        let last = result.map(|written| {
-            send(&events, output.push(&decoder.finish()));
-            send(&events, output.finish());
-            ChatEvent::Finish {
-                reason: match written.cut && !output.stopped() {
-                    true => FinishReason::Length,
-                    false => FinishReason::Stop,
-                },
-                usage: Usage {
-                    prompt_tokens,
-                    cached_tokens: written.cached,
-                    completion_tokens: written.tokens,
-                },
-            }
+    fn end(mut self: Box<Self>, result: Result<Written>) {
+        let decoder = std::mem::replace(&mut self.decoder, self.tokenizer.decoder());
+        let mut events = self.parser.push(&decoder.finish());
+        events.extend(self.parser.finish());
+        self.send(events);
+        let held = self.stops.flush();
+        self.pass_on(ChatEvent::Text(held));
+        let last = result.map(|written| ChatEvent::Finish {
+            reason: match written.cut && !self.stops.stopped() {
+                true => FinishReason::Length,
+                false if self.called => FinishReason::ToolCalls,
+                false => FinishReason::Stop,
+            },
+            usage: Usage {
+                prompt_tokens: self.prompt_tokens,
+                cached_tokens: written.cached,
+                completion_tokens: written.tokens,
+            },
         });
-        drop(events.unbounded_send(last));
+        drop(self.events.unbounded_send(last));
     }
 
     fn is_cancelled(&self) -> bool {
         self.events.is_closed()
-    }
-}
-
-/// Nobody may listen any more: the engine notices before the next token.
-fn send(to: &UnboundedSender<Result<ChatEvent>>, events: Vec<ChatEvent>) {
-    for event in events {
-        drop(to.unbounded_send(Ok(event)));
     }
 }
 

@@ -7,29 +7,33 @@
 
 mod answer;
 mod completion;
-mod output;
+mod guided;
+mod stops;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use corbie_core::{
-    BoxFuture, ChatModel, ChatModelInfo, ChatRequest, ChatStream, Error, ErrorKind, ResponseFormat,
-    Result, TokenCounter, ToolChoice,
+    BoxFuture, ChatModel, ChatModelInfo, ChatRequest, ChatStream, Error, ErrorKind, Result,
+    TokenCounter, ToolChoice,
 };
 use futures::channel::mpsc;
 
 pub use completion::{Completion, GenerateOptions};
 
+use crate::constraint::{Form, Grammars};
 use crate::decoder::{Adapter, Decoder};
-use crate::engine::{Engine, EngineOptions, Load, Request};
+use crate::dialect::Opening;
+use crate::engine::{Engine, EngineOptions, Guide, Load, Request};
 use crate::gguf::GgufFile;
 use crate::kernels::Precision;
 use crate::sampling::Sampler;
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use answer::Answer;
-use output::{Opening, Output};
+use guided::{Guided, Start};
+use stops::Stops;
 
 /// The most tokens of context that a model has without being asked for more.
 pub const DEFAULT_CONTEXT: usize = 8192;
@@ -83,6 +87,7 @@ pub struct LocalChatModel {
     decoder: Arc<Decoder>,
     engine: Arc<Engine>,
     adapter: Option<Arc<Adapter>>,
+    grammars: Arc<OnceLock<Grammars>>,
 }
 
 impl LocalChatModel {
@@ -143,6 +148,7 @@ impl LocalChatModel {
             engine: Arc::new(engine),
             decoder,
             adapter: None,
+            grammars: Arc::default(),
             info: ChatModelInfo {
                 model,
                 context_length,
@@ -183,6 +189,7 @@ impl LocalChatModel {
             decoder: Arc::clone(&self.decoder),
             engine: Arc::clone(&self.engine),
             adapter: Some(Arc::new(adapter)),
+            grammars: Arc::clone(&self.grammars),
         })
     }
 
@@ -209,33 +216,106 @@ impl LocalChatModel {
         self.template.encode_chat(&self.tokenizer, request)
     }
 
-    /// Refuses what cannot be promised yet, and options out of range.
+    /// Refuses options out of range.
     fn check(&self, request: &ChatRequest) -> Result<()> {
-        let later = |what: &str| {
-            let cause =
-                format!("{what} come with constrained decoding, which it does not have yet");
-            Err(Error::new(ErrorKind::Unsupported, &self.subject, cause))
-        };
-        if !request.tools.is_empty() && request.tool_choice != ToolChoice::None {
-            return later("tool calls");
-        }
-        if request.response_format != ResponseFormat::Text {
-            return later("answers by a JSON Schema");
+        let refuse =
+            |subject: &str, cause: String| Err(Error::new(ErrorKind::BadInput, subject, cause));
+        match &request.tool_choice {
+            ToolChoice::Required if request.tools.is_empty() => {
+                return refuse(
+                    "tool_choice",
+                    "a call is required, but there are no tools".into(),
+                );
+            }
+            ToolChoice::Named(name) if request.tools.iter().all(|tool| tool.name != *name) => {
+                return refuse("tool_choice", format!("there is no tool `{name}`"));
+            }
+            _ => {}
         }
         let (count, bytes) = MAX_STOPS;
         let fits = |stop: &String| (1..=bytes).contains(&stop.len());
         if request.stop.len() > count || !request.stop.iter().all(fits) {
             let cause = format!("at most {count} texts of 1 to {bytes} bytes each");
-            return Err(Error::new(ErrorKind::BadInput, "request.stop", cause));
+            return refuse("request.stop", cause);
         }
         Ok(())
+    }
+
+    /// The grammars over its tokens, built when first needed.
+    fn grammars(&self) -> Result<&Grammars> {
+        if let Some(grammars) = self.grammars.get() {
+            return Ok(grammars);
+        }
+        let grammars = Grammars::new(Arc::clone(&self.tokenizer))?;
+        Ok(self.grammars.get_or_init(|| grammars))
+    }
+
+    /// What holds the answer to its form and its calls to their tools.
+    fn guide(
+        &self,
+        request: &ChatRequest,
+        opening: Opening,
+        max_tokens: usize,
+    ) -> Result<Option<Box<dyn Guide>>> {
+        let dialect = self.template.dialect();
+        let special = |name: &str| self.tokenizer.special_token(name);
+        let calls = |choice: &ToolChoice| {
+            dialect.grammar(
+                &request.tools,
+                choice,
+                request.parallel_tool_calls,
+                &special,
+            )
+        };
+        let format = Form::of(&request.response_format);
+        let (form, trigger) = match (format, calls(&request.tool_choice)) {
+            (None, None) => return Ok(None),
+            (Some(form), None) => (form, None),
+            (None, Some(calls)) => {
+                let only_at_start = calls.only_at_start;
+                let start = calls.trigger.map(|trigger| Start::After {
+                    trigger,
+                    only_at_start,
+                });
+                (Form::Lark(calls.lark), start)
+            }
+            // The calls, or the form in their place.
+            (Some(form), Some(_)) => match calls(&ToolChoice::Required) {
+                Some(calls) if request.tool_choice == ToolChoice::Auto => {
+                    (Form::OneOf(vec![Form::Lark(calls.lark), form]), None)
+                }
+                Some(calls) => (Form::Lark(calls.lark), None),
+                None => (form, None),
+            },
+        };
+        let constraint = self.grammars()?.compile(&form)?;
+        let start = trigger.unwrap_or_else(|| match opening {
+            Opening::Thought => Start::AfterThinking,
+            _ => Start::Now {
+                opens: dialect
+                    .thinking
+                    .iter()
+                    .filter_map(|it| special(it.open))
+                    .collect(),
+            },
+        });
+        let guided = Guided::new(
+            Arc::clone(&self.tokenizer),
+            constraint,
+            dialect.thinking,
+            start,
+            max_tokens,
+        )?;
+        Ok(Some(Box::new(guided)))
     }
 
     /// What the answer to a prompt begins in.
     fn opening(&self, prompt: &[u32]) -> Opening {
         let last = &prompt[prompt.len().saturating_sub(8)..];
         let last = self.tokenizer.decode(last, false);
-        if last.trim_end().ends_with("<think>") {
+        let last = last.trim_end();
+        let dialect = self.template.dialect();
+        if dialect.thinking.iter().any(|it| last.ends_with(it.open)) {
             Opening::Thought
         } else if self.template.source().is_none() {
             Opening::Space
@@ -264,22 +344,39 @@ impl ChatModel for LocalChatModel {
             self.check(&request)?;
             let prompt = self.prompt(&request)?;
             let room = self.room(prompt.len())?;
+            let dialect = self.template.dialect();
+            let opening = self.opening(&prompt);
+            let max_tokens = request.max_tokens.map_or(room, |most| most.min(room));
+            let guide = self.guide(&request, opening, max_tokens)?;
+            let parser = match request.tools.is_empty() || request.tool_choice == ToolChoice::None {
+                true => dialect.parser_without_calls(opening),
+                false => dialect.parser(&request.tools, opening),
+            };
+            let earlier = request.messages.iter().map(|it| it.tool_calls.len()).sum();
+            let special = |name: &&str| self.tokenizer.special_token(name);
+            let thinking = dialect.thinking.iter().flat_map(|it| [it.open, it.close]);
+            let marks = dialect.marks.iter().copied().chain(thinking);
             let mut stops = request.stop;
-            stops.extend(self.template.stops().iter().map(|stop| (*stop).to_owned()));
+            let own = self.template.stops().iter().chain(dialect.stops);
+            stops.extend(own.map(|stop| (*stop).to_owned()));
             let (events, receiver) = mpsc::unbounded();
             let answer = Answer {
+                marks: marks.filter_map(|mark| special(&mark)).collect(),
                 decoder: self.tokenizer.decoder(),
-                output: Output::new(stops, self.opening(&prompt)),
+                tokenizer: Arc::clone(&self.tokenizer),
+                parser: parser.numbered_from(earlier),
+                stops: Stops::new(stops),
                 prompt_tokens: prompt.len(),
+                called: false,
                 events,
             };
             self.engine.submit(Request {
-                max_tokens: request.max_tokens.map_or(room, |most| most.min(room)),
+                max_tokens,
                 prompt,
                 sampler,
                 ends: self.tokenizer.eos_ids().to_vec(),
                 adapter: self.adapter.clone(),
-                guide: None,
+                guide,
                 deadline: request.timeout.map(|timeout| Instant::now() + timeout),
                 sink: Box::new(answer),
             })?;

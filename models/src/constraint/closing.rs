@@ -72,7 +72,9 @@ impl Closing {
         };
         // Searches find ways that are not the shortest, so there is room for twice as much.
         let step = growth.saturating_mul(2).saturating_add(8);
-        left <= way.len().saturating_add(step.saturating_mul(self.since + 1))
+        left <= way
+            .len()
+            .saturating_add(step.saturating_mul(self.since + 1))
     }
 }
 
@@ -98,8 +100,10 @@ impl Constraint {
             Some(needed) => format!("it needs {needed} tokens, {max_tokens} are allowed"),
             None => format!("no text of it within {max_tokens} tokens was found"),
         };
-        Err(Error::new(ErrorKind::LimitExceeded, "form of the answer", why)
-            .hint("raise the token limit or simplify the form"))
+        Err(
+            Error::new(ErrorKind::LimitExceeded, "form of the answer", why)
+                .hint("raise the token limit or simplify the form"),
+        )
     }
 
     /// Like [`Constraint::mask`] where at most `left` more tokens may be committed, the one that
@@ -124,7 +128,11 @@ impl Constraint {
         let Some(way) = way else {
             self.check_budget(left)?;
             let why = format!("it cannot be closed within {left} tokens");
-            return Err(Error::new(ErrorKind::LimitExceeded, "form of the answer", why));
+            return Err(Error::new(
+                ErrorKind::LimitExceeded,
+                "form of the answer",
+                why,
+            ));
         };
         match self.closing.is_near(left) {
             true => self.closable(&way, left),
@@ -207,9 +215,12 @@ impl Constraint {
         *effort = left;
         let path = path?;
         // As the tokenizer cuts it; or, where that joins what must stay apart, as it fits.
-        [self.vocabulary.encode_bytes(&path), self.vocabulary.spell(&path)]
-            .into_iter()
-            .find(|way| way.len() <= at_most && self.leads_to_end(given, way))
+        [
+            self.vocabulary.encode_bytes(&path),
+            self.vocabulary.spell(&path),
+        ]
+        .into_iter()
+        .find(|way| way.len() <= at_most && self.leads_to_end(given, way))
     }
 
     /// The tokens behind which a way to the end of at most `left - 1` tokens is known. `way` is

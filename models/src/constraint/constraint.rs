@@ -102,15 +102,19 @@ impl Constraint {
     }
 
     /// Like [`Constraint::guarded`] for what reports no failure.
-    pub(super) fn run<T>(&mut self, what: &str, f: impl FnOnce(&mut TokenParser) -> T) -> Result<T> {
+    pub(super) fn run<T>(
+        &mut self,
+        what: &str,
+        f: impl FnOnce(&mut TokenParser) -> T,
+    ) -> Result<T> {
         self.guarded(what, |parser| Ok::<_, String>(f(parser)))
     }
 
     /// Finds out whether the answer may or must end here.
     fn look(&mut self) -> Result<()> {
         self.must_end = self.guarded("looking for the end", TokenParser::check_stop)?;
-        self.complete = self.must_end
-            || self.run("looking for the end", TokenParser::is_accepting)?;
+        self.complete =
+            self.must_end || self.run("looking for the end", TokenParser::is_accepting)?;
         Ok(())
     }
 
@@ -203,12 +207,24 @@ impl Constraint {
         self.look()
     }
 
+    /// Goes on with the tokens of a text.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Constraint::commit`]; the constraint may stand within the text then.
+    pub fn commit_text(&mut self, text: &[u8]) -> Result<()> {
+        let tokens = self.vocabulary.encode_bytes(text);
+        tokens.into_iter().try_for_each(|token| self.commit(token))
+    }
+
     /// Whether these tokens may come next, one after the other, as far as the grammar goes.
     pub(super) fn continues(&mut self, tokens: &[TokenId]) -> Result<bool> {
         if self.must_end {
             return Ok(tokens.is_empty());
         }
-        let valid = self.guarded("checking tokens", |parser| parser.validate_tokens_raw(tokens))?;
+        let valid = self.guarded("checking tokens", |parser| {
+            parser.validate_tokens_raw(tokens)
+        })?;
         Ok(valid == tokens.len())
     }
 

@@ -114,14 +114,30 @@ fn unsupported(error: impl std::fmt::Display) -> Error {
 }
 
 pub(super) fn broken(what: &str) -> Error {
-    Error::new(ErrorKind::Internal, "grammar engine", format!("it failed while {what}"))
+    Error::new(
+        ErrorKind::Internal,
+        "grammar engine",
+        format!("it failed while {what}"),
+    )
 }
 
 fn not_compiled(form: &Form, error: &impl std::fmt::Display) -> Error {
     let text = error.to_string();
     let text = text.split("\n<").next().unwrap_or_default().trim();
-    let limit = ["too big", "limit", "fuel", "too large", "too complex", "too many"];
-    let unknown = ["not supported", "unsupported", "look-around", "backreference"];
+    let limit = [
+        "too big",
+        "limit",
+        "fuel",
+        "too large",
+        "too complex",
+        "too many",
+    ];
+    let unknown = [
+        "not supported",
+        "unsupported",
+        "look-around",
+        "backreference",
+    ];
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let kind = match form {
         _ if has(&limit) => ErrorKind::LimitExceeded,

@@ -3,6 +3,15 @@
 use llguidance::toktrie::SimpleVob;
 
 /// A set of tokens, one bit for each of the vocabulary.
+///
+/// ```
+/// use corbie_models::constraint::Mask;
+///
+/// let mask = Mask::of(&[1, 3], 4);
+/// let mut logits = [0.5; 4];
+/// mask.apply(&mut logits);
+/// assert!(mask.allows(3) && logits[0] == f32::NEG_INFINITY && logits[1] == 0.5);
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Mask {
     words: Vec<u32>,
@@ -19,7 +28,8 @@ impl Mask {
         Self { words, vocabulary }
     }
 
-    pub(super) fn of(tokens: &[u32], vocabulary: usize) -> Self {
+    /// The set of these tokens among as many as the `vocabulary` has.
+    pub fn of(tokens: &[u32], vocabulary: usize) -> Self {
         let mut mask = Self {
             words: vec![0; vocabulary.div_ceil(32)],
             vocabulary,
@@ -30,13 +40,27 @@ impl Mask {
         mask
     }
 
-    pub(super) fn insert(&mut self, token: u32) {
+    /// The set of all tokens.
+    pub fn all(vocabulary: usize) -> Self {
+        let mut mask = Self {
+            words: vec![u32::MAX; vocabulary.div_ceil(32)],
+            vocabulary,
+        };
+        if let (Some(last), 1..) = (mask.words.last_mut(), vocabulary % 32) {
+            *last &= (1 << (vocabulary % 32)) - 1;
+        }
+        mask
+    }
+
+    /// Adds a token, if the vocabulary has it.
+    pub fn insert(&mut self, token: u32) {
         if (token as usize) < self.vocabulary {
             self.words[token as usize / 32] |= 1 << (token % 32);
         }
     }
 
-    pub(super) fn remove(&mut self, token: u32) {
+    /// Takes a token out.
+    pub fn remove(&mut self, token: u32) {
         if (token as usize) < self.vocabulary {
             self.words[token as usize / 32] &= !(1 << (token % 32));
         }
@@ -55,7 +79,10 @@ impl Mask {
 
     /// How many tokens may come next.
     pub fn count(&self) -> usize {
-        self.words.iter().map(|word| word.count_ones() as usize).sum()
+        self.words
+            .iter()
+            .map(|word| word.count_ones() as usize)
+            .sum()
     }
 
     /// The tokens that may come next, in order.

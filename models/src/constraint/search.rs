@@ -138,7 +138,9 @@ impl Search<'_> {
 }
 
 fn path_of<'a>(vocabulary: &Vocabulary, tokens: impl Iterator<Item = &'a TokenId>) -> Vec<u8> {
-    tokens.flat_map(|token| vocabulary.bytes(*token).iter().copied()).collect()
+    tokens
+        .flat_map(|token| vocabulary.bytes(*token).iter().copied())
+        .collect()
 }
 
 /// Breadth first through the terminal in which `recognizer` stands.
@@ -158,7 +160,10 @@ fn through(
         if visits.len() > MAX_STATES {
             break;
         }
-        let pushed = way.iter().take_while(|byte| recognizer.try_push_byte(**byte)).count();
+        let pushed = way
+            .iter()
+            .take_while(|byte| recognizer.try_push_byte(**byte))
+            .count();
         let state = recognizer.lexer_state();
         if !way.is_empty() && !recognizer.lexer_mut().try_lexeme_end(state).is_error() {
             found.ends.push(way.clone());
@@ -201,10 +206,14 @@ fn through(
 fn bytes_after(last: Option<&u8>) -> impl Iterator<Item = u8> {
     let open = last.is_some_and(|byte| *byte >= 0x80);
     let letters = (b'a'..=b'z').chain(b'0'..=b'9');
-    let others = (0x20..0x7f).filter(|byte: &u8| !byte.is_ascii_lowercase() && !byte.is_ascii_digit());
+    let others =
+        (0x20..0x7f).filter(|byte: &u8| !byte.is_ascii_lowercase() && !byte.is_ascii_digit());
     let ascii = letters.chain(others).chain([b'\n', b'\t', b'\r']);
     let rest = (0x80..0xc2).filter(move |_| open);
-    ascii.chain(rest).chain(0xc2..0xf5).chain((0..0x20).filter(|byte| !b"\n\t\r".contains(byte)))
+    ascii
+        .chain(rest)
+        .chain(0xc2..0xf5)
+        .chain((0..0x20).filter(|byte| !b"\n\t\r".contains(byte)))
 }
 
 /// How many rows the parser has made: a byte that makes one has ended a terminal.

@@ -109,6 +109,12 @@ impl Dialect {
         self.syntax.parser(self.ids, self.thinking, tools, opening)
     }
 
+    /// Reads a reply to a request without tools: what looks like a call is text.
+    pub fn parser_without_calls(&self, opening: Opening) -> ReplyParser {
+        let syntax = self.syntax.without_calls();
+        syntax.parser(self.ids, self.thinking, &[], opening)
+    }
+
     /// The grammar of calls; `None` when there is nothing to constrain: no tools, no choice, or a
     /// named tool that is not among them.
     ///

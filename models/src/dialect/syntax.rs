@@ -72,6 +72,19 @@ struct Context {
 }
 
 impl Syntax {
+    /// The same with no calls in it, where calls do not come in channels of their own.
+    pub fn without_calls(self) -> Self {
+        match self {
+            Self::Marks(marks) => Self::Marks(Marks {
+                bare: false,
+                at_start: &[],
+                opens: &[],
+                ..marks
+            }),
+            other => other,
+        }
+    }
+
     pub fn parser(
         self,
         ids: Ids,

@@ -1,8 +1,8 @@
 //! What a text is held to while it is written.
 
-use std::sync::Arc;
-
 use corbie_core::Result;
+
+use crate::constraint::Mask;
 
 /// Decides which tokens may come next.
 ///
@@ -34,38 +34,4 @@ pub trait Guide: Send {
 
     /// Whether nothing but the end may follow.
     fn must_end(&mut self) -> bool;
-}
-
-/// A set of tokens. Clones share it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mask(Arc<[u32]>);
-
-impl Mask {
-    /// The tokens whose bit is set: bit `i % 32` of word `i / 32` is token `i`.
-    pub fn from_words(words: impl Into<Arc<[u32]>>) -> Self {
-        Self(words.into())
-    }
-
-    /// Whether `token` is in it.
-    pub fn allows(&self, token: u32) -> bool {
-        let word = self.0.get(token as usize / 32);
-        word.is_some_and(|word| word >> (token % 32) & 1 == 1)
-    }
-
-    /// Makes the logits of all other tokens minus infinity.
-    pub fn apply(&self, logits: &mut [f32]) {
-        for (index, logits) in logits.chunks_mut(32).enumerate() {
-            match self.0.get(index) {
-                Some(&u32::MAX) => {}
-                Some(0) | None => logits.fill(f32::NEG_INFINITY),
-                Some(word) => {
-                    for (bit, logit) in logits.iter_mut().enumerate() {
-                        if word >> bit & 1 == 0 {
-                            *logit = f32::NEG_INFINITY;
-                        }
-                    }
-                }
-            }
-        }
-    }
 }

@@ -5,7 +5,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use corbie_core::{Error, ErrorKind, Result};
 
-use super::{Guide, Mask};
+use super::Guide;
+use crate::constraint::Mask;
 
 /// A guide that is asked, for the request of this index.
 struct Question {

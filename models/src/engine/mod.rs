@@ -24,7 +24,7 @@ use std::sync::Arc;
 use corbie_core::{Error, ErrorKind, Result};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-pub use guide::{Guide, Mask};
+pub use guide::Guide;
 pub use request::{Request, Sink, Written};
 
 use crate::decoder::{Decoder, Workspace};

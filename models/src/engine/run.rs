@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use corbie_core::{Error, ErrorKind, Result};
 
-use super::{Mask, Request, Written};
+use super::{Request, Written};
+use crate::constraint::Mask;
 use crate::decoder::Sequence;
 
 /// A request that runs.

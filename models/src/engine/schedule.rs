@@ -11,7 +11,8 @@ use super::masks::Masks;
 use super::plan::{Budget, shares};
 use super::prefix::{Prefixes, common};
 use super::run::{Progress, Run};
-use super::{EngineOptions, Mask, Request};
+use super::{EngineOptions, Request};
+use crate::constraint::Mask;
 use crate::decoder::{Decoder, Step, Workspace};
 use crate::kernels::BLOCK_POSITIONS;
 

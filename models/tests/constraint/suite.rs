@@ -13,7 +13,9 @@ use serde_json::Value;
 use crate::kit;
 
 fn validator(schema: &Value, draft: Draft) -> Option<Validator> {
-    let options = jsonschema::options().with_draft(draft).should_validate_formats(true);
+    let options = jsonschema::options()
+        .with_draft(draft)
+        .should_validate_formats(true);
     options.build(schema).ok()
 }
 
@@ -78,7 +80,10 @@ fn our_own_schemas_are_satisfied() {
             _ => Draft::Draft202012,
         };
         for (tokenizer, grammars) in &vocabularies {
-            match (try_schema(grammars, tokenizer, schema, draft, 10), case["refused"].as_str()) {
+            match (
+                try_schema(grammars, tokenizer, schema, draft, 10),
+                case["refused"].as_str(),
+            ) {
                 (Outcome::Refused(why), Some(wanted)) if why.contains(wanted) => {}
                 (Outcome::Refused(why), _) => complaints.push(format!("{schema}: refused: {why}")),
                 (Outcome::Written(..), Some(_)) => {
@@ -98,7 +103,10 @@ fn json_files(folder: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             json_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "json") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
             found.push(path);
         }
     }
@@ -117,17 +125,28 @@ fn the_test_suites_schemas_are_satisfied() {
         Some(tokenizer) => (tokenizer.clone(), Grammars::new(tokenizer).unwrap()),
         None => kit::grammars(1),
     };
-    let rounds = std::env::var("CORBIE_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(5);
+    let rounds = std::env::var("CORBIE_ROUNDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(5);
     let mut complaints = Vec::new();
     let mut outputs = 0;
-    for (folder, draft) in [("draft7", Draft::Draft7), ("draft2020-12", Draft::Draft202012)] {
+    for (folder, draft) in [
+        ("draft7", Draft::Draft7),
+        ("draft2020-12", Draft::Draft202012),
+    ] {
         let (mut total, mut supported) = (0, 0);
         let mut refused: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut files = Vec::new();
         json_files(&tests.join(folder), &mut files);
         for file in files {
-            let name = file.strip_prefix(tests.join(folder)).unwrap().display().to_string();
-            let groups: Vec<Value> = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+            let name = file
+                .strip_prefix(tests.join(folder))
+                .unwrap()
+                .display()
+                .to_string();
+            let groups: Vec<Value> =
+                serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
             for group in groups {
                 let tests = group["tests"].as_array().unwrap();
                 let satisfiable = tests.iter().any(|test| test["valid"] == true);
@@ -135,7 +154,10 @@ fn the_test_suites_schemas_are_satisfied() {
                 match try_schema(&grammars, &tokenizer, &group["schema"], draft, rounds) {
                     Outcome::Refused(why) if satisfiable => {
                         total += 1;
-                        refused.entry(name.clone()).or_default().push(format!("{what}: {why}"));
+                        refused
+                            .entry(name.clone())
+                            .or_default()
+                            .push(format!("{what}: {why}"));
                     }
                     Outcome::Refused(_) => {}
                     Outcome::Written(count, more) => {
@@ -151,7 +173,10 @@ fn the_test_suites_schemas_are_satisfied() {
             println!("refused: {why}");
         }
         println!("{folder}: {supported} of {total} schemas are supported");
-        assert!(supported * 100 >= total * 85, "{folder}: {supported} of {total}");
+        assert!(
+            supported * 100 >= total * 85,
+            "{folder}: {supported} of {total}"
+        );
     }
     println!("{outputs} outputs, {} complaints", complaints.len());
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));

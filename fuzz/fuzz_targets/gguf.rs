@@ -1,7 +1,12 @@
-//! Model files of any bytes: an error, or a file all of whose parts can be read.
+//! Model files of any bytes: an error, or a file all of whose parts can be read, and a decoder that
+//! reads.
 #![no_main]
 
+use std::sync::Arc;
+
+use corbie_models::decoder::{Decoder, Workspace};
 use corbie_models::gguf::GgufFile;
+use corbie_models::kernels::Precision;
 use corbie_models::tokenizer::{EncodeOptions, Tokenizer};
 use libfuzzer_sys::fuzz_target;
 
@@ -26,5 +31,9 @@ fuzz_target!(|bytes: &[u8]| {
         && let Ok(ids) = tokenizer.encode("Ravens 乌鸦\n", EncodeOptions::default())
     {
         let _ = tokenizer.decode(&ids, true);
+    }
+    if let Ok(decoder) = Decoder::load(&file, Precision::Quantized) {
+        let mut sequence = Arc::new(decoder).sequence();
+        let _ = sequence.read(&[0], 1, &mut Workspace::default());
     }
 });

@@ -48,6 +48,8 @@ pub struct Architecture {
     pub wide_scale_layers: Option<usize>,
     /// Whether Hugging Face's files have the weights of normalisations less one.
     pub(super) norms_less_one: bool,
+    /// What Hugging Face's configurations leave out when it is as usual, by GGUF's keys.
+    pub(crate) usual: &'static [(&'static str, f64)],
     /// What Hugging Face's files call tensors, where it is not as in Llama's.
     pub(crate) names: &'static [(&'static str, &'static str)],
 }

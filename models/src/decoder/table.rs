@@ -26,6 +26,7 @@ const LLAMA: Architecture = Architecture {
     sigmoid_experts: false,
     wide_scale_layers: None,
     norms_less_one: false,
+    usual: &[],
     names: &[
         ("ffn_gate_inp", "block_sparse_moe.gate"),
         ("ffn_gate_exps", "block_sparse_moe.experts.{}.w1"),
@@ -157,6 +158,14 @@ pub const ARCHITECTURES: &[Architecture] = &[
             ..ALL_WINDOWED
         }),
         wide_scale_layers: Some(62),
+        usual: &[
+            ("attention.head_count", 8.0),
+            ("attention.head_count_kv", 4.0),
+            ("attention.key_length", 256.0),
+            ("attention.layer_norm_rms_epsilon", 1e-6),
+            ("context_length", 131_072.0),
+            ("rope.freq_base", 1_000_000.0),
+        ],
         names: NORMS_AROUND,
         ..GEMMA
     },

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use corbie_models::decoder::{Decoder, DecoderOptions};
 use corbie_models::kernels::Precision;
 
+use serde_json::json;
+
 use super::tiny::{Storage, TinyModel};
 use super::{error, fixtures, load, read};
 
@@ -40,6 +42,28 @@ fn directories_agree_with_transformers() {
             assert!(error < 1e-4, "{name} in {files} files: {error:.1e}");
         }
     }
+}
+
+/// Models that see, too, keep their decoder within.
+#[test]
+fn decoders_are_found_within_larger_models() {
+    let mut model = TinyModel::fixture("gemma3");
+    let mut text = model.directory.config.take();
+    // What is as usual is left out there.
+    text.as_object_mut()
+        .unwrap()
+        .remove("max_position_embeddings");
+    model.directory.config = json!({ "model_type": "gemma3", "text_config": text });
+    for name in model.directory.names.values_mut() {
+        *name = format!("language_model.{name}");
+    }
+    model.adds("vision", "vision_tower.embeddings.weight");
+    let directory = tempfile::tempdir().unwrap();
+    model.write_directory(directory.path(), 2);
+    let options = DecoderOptions::default();
+    let decoder = Decoder::load_directory(directory.path(), &options).unwrap();
+    assert_eq!(decoder.config().context_length, 131_072);
+    assert!(error(&model, &Arc::new(decoder)) < 1e-4);
 }
 
 /// What a file says of a model changes its logits, or is missed when it is gone: so no fixture

@@ -179,6 +179,11 @@ impl HuggingFaceConfig {
                 self.set(name, key, value);
             }
         }
+        for (name, value) in self.architecture.usual {
+            if !self.values.contains_key(name) {
+                self.set(name, name, number(*value));
+            }
+        }
         for key in UNSUPPORTED_SWITCHES {
             if self.is_on(key) {
                 return Err(self.refuse(ErrorKind::Unsupported, key, "it is not supported"));
@@ -207,6 +212,10 @@ impl HuggingFaceConfig {
     fn check_activation(&self) -> Result<()> {
         let names: &[&str] = match self.architecture.activation {
             Activation::Silu => &["silu", "swish"],
+            // Gemma's oldest files say `gelu` and mean this.
+            Activation::GeluTanh if self.architecture.scaled_embeddings => {
+                &["gelu_pytorch_tanh", "gelu"]
+            }
             Activation::GeluTanh => &["gelu_pytorch_tanh", "gelu_new", "gelu_fast"],
             Activation::ReluSquared => &["relu2"],
         };
@@ -295,6 +304,14 @@ impl HuggingFaceConfig {
             self.set("rope.unturned_layers", "no_rope_layers", json!(unturned));
         }
         Ok(())
+    }
+}
+
+/// A number as JSON has it: counts are whole.
+fn number(value: f64) -> Value {
+    match value.fract() == 0.0 && (0.0..1e15).contains(&value) {
+        true => json!(value as u64),
+        false => json!(value),
     }
 }
 

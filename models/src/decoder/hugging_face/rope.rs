@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use corbie_core::{ErrorKind, Result};
 use serde_json::{Value, json};
 
-use super::HuggingFaceConfig;
+use super::{HuggingFaceConfig, number as whole};
 use crate::decoder::config::DecoderConfig;
 use crate::decoder::rope::{Yarn, llama3_factors};
 
@@ -145,17 +145,7 @@ impl HuggingFaceConfig {
         }
         for (name, key, value) in values {
             if let Some(value) = value {
-                // Counts are whole numbers.
-                let whole = value.fract() == 0.0 && (0.0..1e15).contains(&value);
-                self.set(
-                    name,
-                    key,
-                    if whole {
-                        json!(value as u64)
-                    } else {
-                        json!(value)
-                    },
-                );
+                self.set(name, key, whole(value));
             }
         }
         self.set("rope.scaling.type", "rope_type", json!(kind));

@@ -17,6 +17,7 @@ use llguidance::toktrie::{Recognizer, TokTrie, TokenId, TrieNode};
 use super::constraint::Constraint;
 use super::mask::Mask;
 use super::search::{Search, rows};
+use super::watch::Watch;
 
 /// Steps of the first search, and of one that has to find something.
 const FIRST_EFFORT: usize = 4_000;
@@ -24,6 +25,8 @@ const FIRST_EFFORT: usize = 4_000;
 const EFFORT: usize = 60;
 /// Steps of all searches for one mask.
 const MASK_EFFORT: usize = 600;
+/// Tokens of one group that are looked at one by one.
+const MAX_APART: usize = 64;
 /// A way of more bytes for each token that is left is not looked for.
 const BYTES_A_TOKEN: usize = 16;
 
@@ -241,6 +244,10 @@ impl Constraint {
         let groups = self.run("looking at the next tokens", |parser| {
             groups(vocabulary.trie(), parser, &allowed)
         })?;
+        let groups = match self.watch.as_ref().is_some_and(Watch::is_alert) {
+            true => apart(groups),
+            false => groups,
+        };
         let mut behind = Vec::new();
         let mut unsure = Vec::new();
         for group in groups {
@@ -302,6 +309,19 @@ fn groups(trie: &TokTrie, parser: &mut TokenParser, allowed: &Mask) -> Vec<Vec<T
     groups.extend(same.into_values());
     groups.sort_unstable();
     groups
+}
+
+/// Small groups token by token: what a watch forbids may be one of them alone. In large ones, such
+/// as all that may stand in a string, there is always another.
+fn apart(groups: Vec<Vec<TokenId>>) -> Vec<Vec<TokenId>> {
+    let mut split = Vec::with_capacity(groups.len());
+    for group in groups {
+        match group.len() <= MAX_APART {
+            true => split.extend(group.into_iter().map(|token| vec![token])),
+            false => split.push(group),
+        }
+    }
+    split
 }
 
 struct Walk<'a> {

@@ -103,7 +103,8 @@ fn limits() -> ParserLimits {
         step_lexer_fuel: 400_000,
         step_max_items: 60_000,
         max_lexer_states: 50_000,
-        max_grammar_size: 200_000,
+        // The parser numbers symbols with 16 bits.
+        max_grammar_size: 60_000,
         precompute_large_lexemes: false,
         verbose_errors: false,
     }

@@ -19,8 +19,8 @@ use super::watch::Watch;
 const ALIKE: usize = 6;
 /// States of one terminal that are visited.
 const MAX_STATES: usize = 3_000;
-/// Ways from one terminal to the next that are tried.
-const MAX_BRANCHES: usize = 40;
+/// Steps of the first try, the shortest.
+const FIRST_SHARE: usize = 100;
 
 /// A search from where `parser` stands.
 pub(super) struct Search<'a> {
@@ -46,30 +46,48 @@ struct Branches {
 impl Search<'_> {
     /// The bytes from behind the given tokens to an end, at most `at_most` of them.
     pub fn run(&mut self, at_most: usize) -> Option<Vec<u8>> {
-        let mut length = at_most.min(16);
+        // Bytes that the grammar has taken for granted already.
+        let forced = self.parser.parser.currently_forced_bytes().to_vec();
+        let given = path_of(self.vocabulary, self.given.iter()).len();
+        let start = forced.get(given..).unwrap_or_default().to_vec();
+        let mut length = at_most.min(start.len() + 16);
+        let mut share = FIRST_SHARE;
         loop {
-            let mut path = Vec::new();
+            let mut path = start.clone();
             let mut cut = false;
-            if self.from(&mut path, length, &mut cut) {
+            // The last and longest try gets all that is left.
+            let last = length >= at_most;
+            let mut effort = if last { self.effort } else { self.effort.min(share) };
+            self.effort -= effort;
+            let found = self.from(&mut path, length, &mut cut, &mut effort);
+            self.effort += effort;
+            if found {
                 return Some(path);
             }
-            if !cut || length >= at_most || self.effort == 0 {
+            if last || self.effort == 0 || (!cut && effort > 0) {
                 return None;
             }
             length = length.saturating_mul(2).min(at_most);
+            share *= 2;
         }
     }
 
     /// Whether an end was found from behind `path`, which then leads there.
-    fn from(&mut self, path: &mut Vec<u8>, length: usize, cut: &mut bool) -> bool {
+    fn from(
+        &mut self,
+        path: &mut Vec<u8>,
+        length: usize,
+        cut: &mut bool,
+        effort: &mut usize,
+    ) -> bool {
         if self.ends(path) {
             return true;
         }
-        if self.effort == 0 {
+        if *effort == 0 {
             return false;
         }
-        self.effort -= 1;
-        let Branches { ends, mut onward } = self.branches(path, length, cut);
+        *effort -= 1;
+        let Branches { ends, onward } = self.branches(path, length, cut);
         let start = path.len();
         for end in ends {
             path.extend(&end);
@@ -78,22 +96,34 @@ impl Search<'_> {
             }
             path.truncate(start);
         }
-        onward.sort_by_key(|way| {
-            let closes = matches!(way.last(), Some(b'}' | b']'));
-            (!closes, way.len())
-        });
-        onward.truncate(MAX_BRANCHES);
-        for way in onward {
+        for way in self.chosen(onward) {
             path.extend(&way);
-            if self.from(path, length, cut) {
+            if self.from(path, length, cut, effort) {
                 return true;
             }
             path.truncate(start);
-            if self.effort == 0 {
+            if *effort == 0 {
                 return false;
             }
         }
         false
+    }
+
+    /// The ways worth trying: of those that go on with the same byte the shortest few, and those
+    /// first that close a bracket.
+    fn chosen(&self, mut ways: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+        ways.sort_by_key(|way| {
+            let closes = matches!(way.last(), Some(b'}' | b']'));
+            (!closes, way.len())
+        });
+        let most = if self.watch.is_some() { ALIKE } else { 3 };
+        let mut counts = [0_usize; 256];
+        ways.retain(|way| {
+            let count = &mut counts[usize::from(way.last().copied().unwrap_or_default())];
+            *count += 1;
+            *count <= most
+        });
+        ways
     }
 
     /// Whether the answer may end behind the given tokens and `path`.
@@ -204,7 +234,8 @@ fn through(
 
 /// The bytes that may follow in a text, the plainest first.
 fn bytes_after(last: Option<&u8>) -> impl Iterator<Item = u8> {
-    let open = last.is_some_and(|byte| *byte >= 0x80);
+    // At the start it may stand inside a character.
+    let open = last.is_none_or(|byte| *byte >= 0x80);
     let letters = (b'a'..=b'z').chain(b'0'..=b'9');
     let others =
         (0x20..0x7f).filter(|byte: &u8| !byte.is_ascii_lowercase() && !byte.is_ascii_digit());

@@ -59,15 +59,15 @@ pub struct Document {
 }
 
 impl Document {
-    pub fn new(root: Value) -> Result<Self, Refusal> {
-        measure(&root)?;
+    pub fn new(root: &Value) -> Result<Self, Refusal> {
+        measure(root)?;
         let dialect = root.get("$schema").and_then(Value::as_str).unwrap_or("");
         let old = dialect.contains("/draft-0");
         let new = dialect.contains("/2019-") || dialect.contains("/2020-");
         // Without `$schema` the names of the keywords tell, where it matters.
         let seems_old = old || (!new && root.get("definitions").is_some());
         let mut document = Self {
-            root,
+            root: root.clone(),
             old,
             seems_old,
             new,
@@ -76,8 +76,7 @@ impl Document {
             dynamic: HashMap::new(),
         };
         document.places.insert(HERE.to_owned(), String::new());
-        let root = document.root.clone();
-        document.index(&root, String::new(), HERE.to_owned());
+        document.index(root, String::new(), HERE.to_owned());
         Ok(document)
     }
 

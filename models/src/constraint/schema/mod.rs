@@ -43,7 +43,7 @@ pub(super) fn compile(schema: &Value, prefix: &str) -> Result<Grammar, Error> {
 }
 
 fn grammar(schema: &Value, prefix: &str) -> Result<Grammar, Refusal> {
-    let mut reader = Reader::new(Document::new(schema.clone())?);
+    let mut reader = Reader::new(Document::new(schema)?);
     let root = reader.claim("");
     let plan = Plan::new(&mut reader, root)?;
     if plan.rules[0].length == NEVER {

@@ -18,6 +18,8 @@ use super::shape::{Arrays, Case, Claim, Demand, Layer, Numbers, Objects, Row, St
 
 /// Schemas whose keywords combine to more cases are refused.
 const MAX_CASES: usize = 400;
+/// Values that one `enum` may list.
+const MAX_VALUES: usize = 5_000;
 /// Meetings of two cases, for the whole schema.
 const MAX_WORK: usize = 200_000;
 /// `$ref` upon `$ref` upon schema, without a value between.
@@ -286,6 +288,10 @@ impl Reader {
             "const" => self.values(std::slice::from_ref(value), &here, holds)?,
             "enum" => {
                 let values = value.as_array().ok_or_else(|| wrong("a list"))?;
+                if values.len() > MAX_VALUES {
+                    let why = format!("it lists more than {MAX_VALUES} values");
+                    return Err(Refusal::limit(why).at(&here));
+                }
                 self.values(values, &here, holds)?
             }
             "$ref" | "$dynamicRef" => {

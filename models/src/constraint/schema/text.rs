@@ -1,6 +1,6 @@
 //! Sets of texts, as regular expressions that know union, intersection and complement.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use llguidance::derivre::{RegexAst, RegexBuilder, StateID};
 
@@ -100,10 +100,15 @@ impl Text {
             if regex.is_accepting(state) {
                 return Shortest::Bytes(length);
             }
-            if seen.len() > MAX_STATES {
+            if seen.len() > MAX_STATES || regex.cost() > MAX_WORK {
                 return Shortest::Unknown;
             }
+            // Bytes that no part of the expression tells apart lead to the same state.
+            let mut classes = HashSet::new();
             for byte in 1..=0xf4 {
+                if !classes.insert(regex.alpha().map(byte)) {
+                    continue;
+                }
                 let next = regex.transition(state, byte);
                 if !next.is_dead() && !seen.contains_key(&next) {
                     seen.insert(next, length + 1);

@@ -3,9 +3,10 @@
 use corbie_core::ToolSpec;
 use serde_json::{Map, Value};
 
+use super::events::Call;
 use super::form;
 use super::literal::{self, Arguments, Notation, PythonCall};
-use super::reply::{Call, Reply};
+use super::reply::Reply;
 use super::scan::Bracketed;
 
 /// What follows a mark that opens calls.
@@ -93,7 +94,9 @@ async fn json(reply: &Reply, lead: &str, close: &str, open_list: bool) -> Option
     if !close.is_empty() {
         let place = reply.place();
         reply.spaces().await;
-        if !reply.eat(close).await {
+        // Where the reply ends here, only the mark is missing: the call is whole, and some models
+        // end so.
+        if !reply.eat(close).await && reply.peek().await.is_some() {
             if !whole {
                 return None;
             }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::reply::Call;
+use super::events::Call;
 
 /// The call that a JSON value is: a name and arguments under any of the names that families use.
 pub(super) fn call(value: Value) -> Option<Call> {

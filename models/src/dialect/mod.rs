@@ -19,13 +19,16 @@
 //! ```
 
 mod block;
+mod events;
 mod form;
 mod grammar;
+mod lark;
 mod literal;
 #[cfg(feature = "local")]
 mod prompt;
 mod reply;
 mod scan;
+mod schema;
 mod syntax;
 mod table;
 mod write;
@@ -42,8 +45,8 @@ pub(crate) use prompt::Abilities;
 #[cfg(feature = "local")]
 pub(crate) use write::write_json;
 
+use events::Ids;
 use grammar::Written;
-use reply::Ids;
 use syntax::Syntax;
 
 /// How a family of models writes thinking, text and calls.

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::Dialect;
-use super::reply::Ids;
+use super::events::Ids;
 use super::write::write_json;
 
 /// What a chat template shows of tools.
@@ -50,13 +50,14 @@ impl Dialect {
             results_from_user(messages);
         }
         if !abilities.tools && !tools.is_empty() {
-            let instructions = self.instructions(tools, chinese);
-            let first = with_instructions(messages, &instructions, abilities.system);
             let mut turns = self.demonstrations(chinese);
             if !abilities.results {
                 results_from_user(&mut turns);
             }
+            let first = usize::from(by_system(messages));
             messages.splice(first..first, turns);
+            let instructions = self.instructions(tools, chinese);
+            with_instructions(messages, &instructions, abilities.system);
             tools.clear();
         }
     }
@@ -234,16 +235,12 @@ fn results_from_user(messages: &mut Vec<Value>) {
 }
 
 /// Puts instructions into the system's message, or before the first words of the user where the
-/// template knows no system; gives where the conversation begins.
-fn with_instructions(messages: &mut Vec<Value>, text: &str, system: bool) -> usize {
-    let by_system = messages
-        .first()
-        .is_some_and(|first| first["role"] == "system");
+/// template knows no system.
+fn with_instructions(messages: &mut Vec<Value>, text: &str, system: bool) {
+    let by_system = by_system(messages);
     if system && !by_system {
         messages.insert(0, json!({ "role": "system", "content": text }));
-        return 1;
-    }
-    if let Some(first) = messages.first_mut() {
+    } else if let Some(first) = messages.first_mut() {
         let said = first["content"].as_str().unwrap_or_default();
         let content = match by_system {
             true => joined(said, text, "\n\n"),
@@ -251,7 +248,12 @@ fn with_instructions(messages: &mut Vec<Value>, text: &str, system: bool) -> usi
         };
         first["content"] = json!(content);
     }
-    usize::from(by_system)
+}
+
+fn by_system(messages: &[Value]) -> bool {
+    messages
+        .first()
+        .is_some_and(|first| first["role"] == "system")
 }
 
 /// Whether the last question is in Chinese.

@@ -10,48 +10,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use corbie_core::{ChatEvent, ToolCall};
-use serde_json::{Map, Value};
+use corbie_core::ChatEvent;
+use serde_json::Value;
 
+use super::events::{Call, Ids, Out};
 use super::scan::Scanner;
 
 /// The most bytes that one call may have before it is taken for text.
 const MAX_CALL_BYTES: usize = 4 << 20;
-
-/// How a row names calls whose model names none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ids {
-    /// `call_0`, `call_1`, …
-    Counted,
-    /// Nine letters and digits: `call00000`, `call00001`, …
-    Nine,
-}
-
-impl Ids {
-    /// The id of the call with this number.
-    pub fn name(self, number: usize) -> String {
-        match self {
-            Self::Counted => format!("call_{number}"),
-            Self::Nine => format!("call{number:05}"),
-        }
-    }
-
-    /// Whether a model's own id will do.
-    pub fn fits(self, id: &str) -> bool {
-        match self {
-            Self::Counted => !id.is_empty(),
-            Self::Nine => id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()),
-        }
-    }
-}
-
-/// A call as it was written.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Call {
-    pub id: Option<String>,
-    pub name: String,
-    pub arguments: Map<String, Value>,
-}
 
 /// The events of a reply, from its text.
 ///
@@ -406,85 +372,4 @@ fn half(text: &str, marks: &[&str]) -> usize {
         .filter(|at| marks.iter().any(|mark| mark.starts_with(&text[*at..])))
         .last()
         .map_or(0, |at| text.len() - at)
-}
-
-/// Collects events.
-#[derive(Debug)]
-struct Out {
-    events: Vec<ChatEvent>,
-    ids: Ids,
-    number: usize,
-    /// White space that is text if text follows.
-    space: String,
-    thought_space: String,
-    /// Whether white space is dropped until text comes.
-    parted: bool,
-    /// Whether text was given out.
-    spoke: bool,
-    /// Whether thinking was given out.
-    thought: bool,
-}
-
-impl Out {
-    fn new(ids: Ids) -> Self {
-        Self {
-            events: Vec::new(),
-            ids,
-            number: 0,
-            space: String::new(),
-            thought_space: String::new(),
-            parted: false,
-            spoke: false,
-            thought: false,
-        }
-    }
-
-    fn text(&mut self, text: &str) {
-        let body = text.trim_end();
-        if !body.is_empty() {
-            let mut whole = std::mem::take(&mut self.space);
-            whole.push_str(body);
-            // What was said before a call is parted from what is said after it.
-            if self.parted && !self.spoke {
-                whole = whole.trim_start().to_owned();
-            }
-            self.parted = false;
-            self.spoke = true;
-            self.events.push(ChatEvent::Text(whole));
-        }
-        self.space.push_str(&text[body.len()..]);
-    }
-
-    fn reasoning(&mut self, text: &str) {
-        let body = text.trim_end();
-        if !body.is_empty() {
-            let mut whole = std::mem::take(&mut self.thought_space);
-            whole.push_str(body);
-            if !self.thought {
-                whole = whole.trim_start().to_owned();
-            }
-            self.thought = true;
-            self.events.push(ChatEvent::Reasoning(whole));
-        }
-        self.thought_space.push_str(&text[body.len()..]);
-    }
-
-    fn call(&mut self, call: Call) {
-        self.parted = true;
-        let number = self.number;
-        self.number += 1;
-        let own = call.id.filter(|id| self.ids.fits(id));
-        self.events.push(ChatEvent::ToolCall(ToolCall {
-            id: own.unwrap_or_else(|| self.ids.name(number)),
-            name: call.name,
-            arguments: Value::Object(call.arguments),
-        }));
-    }
-
-    fn finish(&mut self) {
-        let space = std::mem::take(&mut self.space);
-        if !self.parted && !space.is_empty() {
-            self.events.push(ChatEvent::Text(space));
-        }
-    }
 }

@@ -3,8 +3,9 @@
 use corbie_core::ToolSpec;
 
 use super::block::{Block, bare};
+use super::events::{Call, Ids};
 use super::form;
-use super::reply::{Call, Ids, Reply, ReplyParser};
+use super::reply::{Reply, ReplyParser};
 
 /// What an answer begins in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -2,8 +2,8 @@
 
 use super::Dialect;
 use super::block::Block;
+use super::events::Ids;
 use super::grammar::{Arguments, Written};
-use super::reply::Ids;
 use super::syntax::{Marks, Syntax, Thinking};
 
 const THINK: Thinking = Thinking {

@@ -4,7 +4,8 @@ use corbie_core::ToolCall;
 use serde_json::{Map, Value};
 
 use super::Dialect;
-use super::grammar::{Arguments, NUMBER, python};
+use super::grammar::{Arguments, NUMBER};
+use super::lark::python;
 
 impl Dialect {
     /// What an assistant that made these calls wrote.

@@ -131,12 +131,18 @@ fn streamed_and_whole_replies_agree() {
 }
 
 /// However a reply is cut short, its calls are the first calls of the whole, and what is no call
-/// is not lost.
+/// is not lost. (Replies that are cut or spoiled within a closing mark are left out: one that
+/// lacks only that mark is a call.)
 #[test]
 fn a_cut_reply_makes_no_call_of_its_own() {
     for row in DIALECTS {
         let Fixture { tools, cases } = fixture(row);
-        for case in &cases {
+        let spoiled = |case: &&Case| {
+            ["cut ", "half of ", "words instead "]
+                .iter()
+                .any(|begin| case.name.starts_with(begin))
+        };
+        for case in cases.iter().filter(|case| !spoiled(case)) {
             let (_, _, whole) = read(row, &tools, case.opening(), [case.output.as_str()]);
             for (cut, _) in case.output.char_indices() {
                 let (text, reasoning, calls) =

@@ -57,7 +57,11 @@ impl Search<'_> {
             let mut cut = false;
             // The last and longest try gets all that is left.
             let last = length >= at_most;
-            let mut effort = if last { self.effort } else { self.effort.min(share) };
+            let mut effort = if last {
+                self.effort
+            } else {
+                self.effort.min(share)
+            };
             self.effort -= effort;
             let found = self.from(&mut path, length, &mut cut, &mut effort);
             self.effort += effort;

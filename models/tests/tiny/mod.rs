@@ -122,14 +122,14 @@ impl TinyModel {
     }
 
     /// Gives the model a vocabulary of bytes, of the kind its architecture has as a rule, and a
-    /// context of 256 tokens.
+    /// context of 2,048 tokens.
     pub fn with_vocabulary(mut self) -> Self {
         let vocabulary = match self.architecture.as_str() {
             "gemma3" => sentencepiece(),
             _ => byte_level(),
         };
         let key = format!("{}.context_length", self.architecture);
-        self.set(&key, 256);
+        self.set(&key, 2048);
         let embedding = self.tensors.get_mut("token_embd.weight").unwrap();
         embedding[0] = vocabulary.tokens.len();
         self.vocabulary = Some(vocabulary);

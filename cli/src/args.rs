@@ -340,6 +340,29 @@ pub struct GenerateArgs {
     /// Compute in f32, without rounding activations
     #[arg(long)]
     pub f32: bool,
+    #[command(flatten)]
+    pub form: FormArgs,
+}
+
+/// What the text must be: at most one kind.
+#[derive(Debug, Args)]
+#[group(required = false, multiple = false)]
+pub struct FormArgs {
+    /// JSON by the JSON Schema in this file
+    #[arg(long, value_name = "FILE")]
+    pub schema: Option<PathBuf>,
+    /// A text that this regular expression matches
+    #[arg(long, value_name = "R")]
+    pub regex: Option<String>,
+    /// A text of the Lark grammar in this file
+    #[arg(long, value_name = "FILE")]
+    pub grammar: Option<PathBuf>,
+    /// This text, or another one given so
+    #[arg(long, value_name = "TEXT")]
+    pub choice: Vec<String>,
+    /// Calls of the tools in this JSON file, in the model's dialect
+    #[arg(long, value_name = "FILE")]
+    pub tools: Option<PathBuf>,
 }
 
 /// What to complete: exactly one.

@@ -46,6 +46,7 @@ async fn main() -> Result<()> {
             let options = GenerateOptions {
                 max_tokens: written,
                 sampling,
+                ..GenerateOptions::default()
             };
             (ids, options)
         };
@@ -94,12 +95,12 @@ async fn main() -> Result<()> {
         max_tokens: 1,
         ..GenerateOptions::default()
     };
-    model.generate(vec![7; 64], options).await?;
+    model.generate(vec![7; 64], options.clone()).await?;
     let begins = |last: u32| -> Vec<u32> {
         let shared = (0..PREFIX).map(|i| 100 + i * 7 % 5000);
         shared.chain((0..20).map(|i| last + i)).collect()
     };
-    let first = model.generate(begins(40), options).await?;
+    let first = model.generate(begins(40), options.clone()).await?;
     let second = model.generate(begins(90), options).await?;
     report(&format!(
         "a prompt of {} tokens: first token after {:.3} s; one that shares {PREFIX} of them ({} cached): {:.3} s, {:.1} times sooner",

@@ -234,7 +234,10 @@ async fn completions_go_on_from_token_ids() {
         max_tokens: 9,
         ..GenerateOptions::default()
     };
-    let first = model.generate(vec![5, 6, 7], options).await.unwrap();
+    let first = model
+        .generate(vec![5, 6, 7], options.clone())
+        .await
+        .unwrap();
     assert_eq!(
         (first.prompt_tokens, first.cached_tokens, first.ids.len()),
         (3, 0, 9)
@@ -245,7 +248,7 @@ async fn completions_go_on_from_token_ids() {
             prompt,
             GenerateOptions {
                 max_tokens: 5,
-                ..options
+                ..options.clone()
             },
         )
         .await
@@ -253,18 +256,25 @@ async fn completions_go_on_from_token_ids() {
     assert_eq!(rest.cached_tokens, 6);
     assert_eq!(rest.ids, first.ids[4..]);
     assert_eq!(
-        model.generate(vec![], options).await.unwrap_err().kind(),
-        &ErrorKind::BadInput
-    );
-    assert_eq!(
         model
-            .generate(vec![1 << 20], options)
+            .generate(vec![], options.clone())
             .await
             .unwrap_err()
             .kind(),
         &ErrorKind::BadInput
     );
-    let endless = model.generate(vec![1; 10_000], options).await.unwrap_err();
+    assert_eq!(
+        model
+            .generate(vec![1 << 20], options.clone())
+            .await
+            .unwrap_err()
+            .kind(),
+        &ErrorKind::BadInput
+    );
+    let endless = model
+        .generate(vec![1; 10_000], options.clone())
+        .await
+        .unwrap_err();
     assert!(matches!(
         endless.kind(),
         ErrorKind::ContextTooLong { tokens: 10_000, .. }

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use corbie_core::{ChatEvent, Document, EmbedKind, Error, ErrorKind, Sampling, Splitter, ToolSpec};
+use corbie_core::{
+    ChatEvent, Document, EmbedKind, Error, ErrorKind, ResponseFormat, Sampling, Splitter, ToolSpec,
+};
 use corbie_models::chat::{GenerateOptions, LocalChatModel, LocalChatOptions};
-use corbie_models::dialect::{Dialect, Opening};
+use corbie_models::dialect::{Dialect, Opening, ReplyParser};
 use corbie_models::gguf::GgufFile;
 use corbie_models::kernels::Precision;
 use corbie_models::template::ChatTemplate;
@@ -17,7 +19,9 @@ use serde_json::{Value, json};
 
 use super::{argument, standard_input};
 use crate::app::{App, local_only, splitter};
-use crate::args::{EmbedArgs, GenerateArgs, ParseReplyArgs, SplitArgs, TemplateArgs, TokenizeArgs};
+use crate::args::{
+    EmbedArgs, FormArgs, GenerateArgs, ParseReplyArgs, SplitArgs, TemplateArgs, TokenizeArgs,
+};
 
 /// How many lines are embedded together.
 const EMBED_BATCH: usize = 256;
@@ -236,12 +240,25 @@ pub async fn generate(app: &App, args: GenerateArgs) -> Result<ExitCode> {
     let options = GenerateOptions {
         max_tokens: args.max_tokens,
         sampling,
+        format: format(&args.form)?,
+        tools: match &args.form.tools {
+            Some(file) => tools(file)?,
+            None => Vec::new(),
+        },
+        timeout: None,
     };
+    let asked = options.tools.clone();
     let completion = model.generate(ids, options).await?;
     match app.output.is_json() {
         true => {
             let mut row = serde_json::to_value(&completion)?;
             row["v"] = json!(1);
+            if !asked.is_empty() {
+                let written = model.tokenizer().decode(&completion.ids, false);
+                let dialect = model.template().dialect();
+                let (_, _, calls) = reply(dialect.parser(&asked, Opening::Answer), &written);
+                row["tool_calls"] = json!(calls);
+            }
             app.output.json(&row)?;
         }
         false => app.output.line(&completion.text)?,
@@ -259,8 +276,16 @@ pub fn parse_reply(app: &App, args: ParseReplyArgs) -> Result<ExitCode> {
         true => Opening::Thought,
         false => Opening::Answer,
     };
-    let mut parser = dialect.parser(&tools, opening);
-    let mut events = parser.push(&standard_input()?);
+    let (text, reasoning, calls) = reply(dialect.parser(&tools, opening), &standard_input()?);
+    app.output.json(&json!({
+        "v": 1, "text": text, "reasoning": reasoning, "tool_calls": calls,
+    }))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The text, the thinking and the calls of what a model wrote.
+fn reply(mut parser: ReplyParser, written: &str) -> (String, String, Vec<Value>) {
+    let mut events = parser.push(written);
     events.extend(parser.finish());
     let (mut text, mut reasoning, mut calls) = (String::new(), String::new(), Vec::new());
     for event in events {
@@ -273,10 +298,35 @@ pub fn parse_reply(app: &App, args: ParseReplyArgs) -> Result<ExitCode> {
             ChatEvent::Finish { .. } => {}
         }
     }
-    app.output.json(&json!({
-        "v": 1, "text": text, "reasoning": reasoning, "tool_calls": calls,
-    }))?;
-    Ok(ExitCode::SUCCESS)
+    (text, reasoning, calls)
+}
+
+/// What a generated text must be.
+fn format(form: &FormArgs) -> Result<ResponseFormat> {
+    let read = |file: &Path| {
+        let name = file.display().to_string();
+        std::fs::read_to_string(file).map_err(|e| Error::io(format!("`{name}`"), e))
+    };
+    Ok(match form {
+        FormArgs {
+            schema: Some(file), ..
+        } => {
+            let schema = serde_json::from_str(&read(file)?).map_err(|error| {
+                let name = format!("`{}`", file.display());
+                Error::new(ErrorKind::BadInput, name, format!("no JSON: {error}"))
+            })?;
+            ResponseFormat::JsonSchema(schema)
+        }
+        FormArgs {
+            grammar: Some(file),
+            ..
+        } => ResponseFormat::Grammar(read(file)?),
+        FormArgs {
+            regex: Some(regex), ..
+        } => ResponseFormat::Regex(regex.clone()),
+        FormArgs { choice, .. } if !choice.is_empty() => ResponseFormat::Choice(choice.clone()),
+        _ => ResponseFormat::Text,
+    })
 }
 
 /// The tools in a JSON file, in the form of OpenAI's API or bare.

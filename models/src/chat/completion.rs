@@ -2,14 +2,16 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use corbie_core::{Result, Sampling};
+use corbie_core::{ChatRequest, ResponseFormat, Result, Sampling, ToolChoice, ToolSpec};
 use futures::channel::oneshot;
 use serde::Serialize;
 
 use super::LocalChatModel;
 use super::answer::given_up;
 use crate::decoder::{Decoder, Workspace};
+use crate::dialect::Opening;
 use crate::engine::{Request, Sink, Written};
 use crate::sampling::Sampler;
 
@@ -34,12 +36,18 @@ pub struct Completion {
 }
 
 /// How a raw completion is written.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct GenerateOptions {
     /// The most tokens to write.
     pub max_tokens: usize,
     /// How they are chosen.
     pub sampling: Sampling,
+    /// What the text must be, from its first token on.
+    pub format: ResponseFormat,
+    /// Where there are some, the text is calls of them, in the model's dialect.
+    pub tools: Vec<ToolSpec>,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
 }
 
 impl Default for GenerateOptions {
@@ -48,6 +56,9 @@ impl Default for GenerateOptions {
         Self {
             max_tokens: 128,
             sampling: Sampling::default(),
+            format: ResponseFormat::Text,
+            tools: Vec::new(),
+            timeout: None,
         }
     }
 }
@@ -61,10 +72,21 @@ impl LocalChatModel {
     ///
     /// [`ContextTooLong`](corbie_core::ErrorKind::ContextTooLong) for a prompt that is;
     /// [`BadInput`](corbie_core::ErrorKind::BadInput) for an empty one, unknown tokens or
-    /// sampling out of range; [`Overloaded`](corbie_core::ErrorKind::Overloaded) when too many wait.
+    /// options out of range; those of [`Grammars::compile`](crate::constraint::Grammars::compile)
+    /// for a form; [`Overloaded`](corbie_core::ErrorKind::Overloaded) when too many wait.
     pub async fn generate(&self, prompt: Vec<u32>, options: GenerateOptions) -> Result<Completion> {
         let sampler = Sampler::new(&options.sampling)?;
         let max_tokens = self.room(prompt.len())?.min(options.max_tokens);
+        let held = ChatRequest {
+            tool_choice: match options.tools.is_empty() {
+                true => ToolChoice::None,
+                false => ToolChoice::Required,
+            },
+            tools: options.tools,
+            response_format: options.format,
+            ..ChatRequest::default()
+        };
+        let guide = self.guide(&held, Opening::Answer, max_tokens)?;
         let (reply, result) = oneshot::channel();
         let prompt_tokens = prompt.len();
         self.engine.submit(Request {
@@ -73,8 +95,8 @@ impl LocalChatModel {
             sampler,
             ends: self.tokenizer.eos_ids().to_vec(),
             adapter: self.adapter.clone(),
-            guide: None,
-            deadline: None,
+            guide,
+            deadline: options.timeout.map(|timeout| Instant::now() + timeout),
             sink: Box::new(Tokens {
                 ids: Vec::new(),
                 reply,

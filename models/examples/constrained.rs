@@ -1,0 +1,182 @@
+//! Measures answers in a form: are they all valid, and what does holding them to it cost?
+//!
+//! ```text
+//! CORBIE_DATA=… cargo run --release -p corbie-models --example constrained -- MODEL.gguf [N] [TOKENS]
+//! ```
+//!
+//! N texts at temperature 1 by the schemas of the JSON Schema Test Suite (drafts 7 and 2020-12)
+//! and the tools of BFCL, each of at most TOKENS tokens: every one must parse and be valid by
+//! another validator. Then greedy text with and without a form that allows everything.
+
+use std::path::Path;
+
+use corbie_core::{ChatRequest, Error, ErrorKind, Message, ResponseFormat, Result, Sampling};
+use corbie_models::chat::{GenerateOptions, LocalChatModel, LocalChatOptions};
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let missing = |what: &str| Error::new(ErrorKind::BadInput, "arguments", what);
+    let path = arguments
+        .next()
+        .ok_or_else(|| missing("a model file must be named"))?;
+    let mut number = |default| {
+        let number = arguments.next().and_then(|n| n.parse().ok());
+        number.unwrap_or(default)
+    };
+    let (wanted, max_tokens): (usize, usize) = (number(1000), number(160));
+    let data = std::env::var("CORBIE_DATA").map_err(|_| missing("CORBIE_DATA is not set"))?;
+    let schemas = schemas(Path::new(&data));
+    let model = LocalChatModel::load(Path::new(&path), LocalChatOptions::default())?;
+    let question = Message::user("Answer in JSON. 用 JSON 回答。");
+    let prompt = model
+        .template()
+        .encode_chat(model.tokenizer(), &ChatRequest::new([question]))?;
+
+    let (mut valid, mut refused, mut small, mut bad) = (0, 0, 0, Vec::new());
+    for (index, (name, schema, draft)) in schemas.iter().cycle().take(10 * wanted).enumerate() {
+        if valid + bad.len() == wanted {
+            break;
+        }
+        let options = GenerateOptions {
+            max_tokens,
+            sampling: Sampling {
+                temperature: 1.0,
+                seed: Some(index as u64),
+                ..Sampling::default()
+            },
+            format: ResponseFormat::JsonSchema(schema.clone()),
+            ..GenerateOptions::default()
+        };
+        let text = match model.generate(prompt.clone(), options).await {
+            Ok(completion) => completion.text,
+            Err(error) if error.kind() == &ErrorKind::LimitExceeded => {
+                small += 1;
+                continue;
+            }
+            Err(_) => {
+                refused += 1;
+                continue;
+            }
+        };
+        let validator = jsonschema::options().with_draft(*draft).build(schema);
+        let is_valid = match (serde_json::from_str::<Value>(&text), validator) {
+            (Ok(value), Ok(validator)) => validator.is_valid(&value),
+            // Schemas that point elsewhere are beyond the validator, not beyond JSON.
+            (Ok(_), Err(_)) => true,
+            (Err(_), _) => false,
+        };
+        match is_valid {
+            true => valid += 1,
+            false => bad.push(format!("{name}: {text}")),
+        }
+    }
+    report(&format!(
+        "{valid} of {} texts valid; {refused} times a schema was refused by name, {small} times \
+         for its limits, before any token ({} schemas)",
+        valid + bad.len(),
+        schemas.len(),
+    ));
+    bad.iter().take(10).for_each(|line| report(line));
+
+    let (mut free, mut held) = (Vec::new(), Vec::new());
+    for round in 0..6 {
+        let prompt: Vec<u32> = (0..100).map(|i| 100 + round + i * 7 % 5000).collect();
+        let plain = GenerateOptions::default();
+        let formed = GenerateOptions {
+            format: ResponseFormat::Regex("(?s:.*)".into()),
+            ..plain.clone()
+        };
+        let a = model.generate(prompt.clone(), plain).await?;
+        let b = model.generate(prompt, formed).await?;
+        if a.ids != b.ids {
+            report("OTHER TOKENS under a form that allows everything");
+        }
+        if round > 0 {
+            free.push(a.ids.len() as f64 / a.decode_seconds);
+            held.push(b.ids.len() as f64 / b.decode_seconds);
+        }
+    }
+    let (free, held) = (median(free), median(held));
+    report(&format!(
+        "greedy text: {free:.1} tokens/s, held to a form that allows everything {held:.1}: {:.1} %",
+        100.0 * held / free
+    ));
+    Ok(())
+}
+
+/// Schemas with their names and drafts, in turn from each source.
+fn schemas(data: &Path) -> Vec<(String, Value, jsonschema::Draft)> {
+    use jsonschema::Draft::{Draft7, Draft202012};
+    let mut found = Vec::new();
+    let suite = data.join("jsonschema/JSON-Schema-Test-Suite/tests");
+    for (folder, draft) in [("draft7", Draft7), ("draft2020-12", Draft202012)] {
+        for file in files(&suite.join(folder), "json") {
+            for group in read(&file).as_array().into_iter().flatten() {
+                let name = format!("{folder} {}", group["description"]);
+                found.push((name, group["schema"].clone(), draft));
+            }
+        }
+    }
+    for file in files(&data.join("bfcl"), "json") {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        for line in text.lines() {
+            let row: Value = serde_json::from_str(line).unwrap_or_default();
+            for tool in row["function"].as_array().into_iter().flatten() {
+                let mut schema = tool["parameters"].clone();
+                standard(&mut schema);
+                found.push((tool["name"].to_string(), schema, Draft202012));
+            }
+        }
+    }
+    found
+}
+
+/// BFCL writes some types as Python calls them.
+fn standard(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(kind) = fields.get_mut("type") {
+                let name = match kind.as_str() {
+                    Some("dict") => "object",
+                    Some("float") => "number",
+                    Some("tuple") => "array",
+                    Some("any") => "string",
+                    _ => "",
+                };
+                if !name.is_empty() {
+                    *kind = name.into();
+                }
+            }
+            fields.values_mut().for_each(standard);
+        }
+        Value::Array(items) => items.iter_mut().for_each(standard),
+        _ => {}
+    }
+}
+
+fn read(file: &Path) -> Value {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+fn files(folder: &Path, extension: &str) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path());
+    let mut files: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|it| it == extension))
+        .collect();
+    files.sort();
+    files
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
+
+#[allow(clippy::print_stdout)]
+fn report(line: &str) {
+    println!("{line}");
+}

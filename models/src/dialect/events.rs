@@ -3,6 +3,8 @@
 use corbie_core::{ChatEvent, ToolCall};
 use serde_json::{Map, Value};
 
+use super::find::{first, half};
+
 /// How a row names calls whose model names none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ids {
@@ -54,6 +56,12 @@ pub(super) struct Out {
     pub spoke: bool,
     /// Whether thinking was given out.
     thought: bool,
+    /// Texts that end the answer.
+    pub stops: Vec<String>,
+    /// Text that may be the beginning of a stop text.
+    held: String,
+    /// Whether a stop text came: nothing counts after it.
+    pub stopped: bool,
 }
 
 impl Out {
@@ -67,10 +75,38 @@ impl Out {
             parted: false,
             spoke: false,
             thought: false,
+            stops: Vec::new(),
+            held: String::new(),
+            stopped: false,
         }
     }
 
     pub fn text(&mut self, text: &str) {
+        if self.stopped {
+            return;
+        }
+        self.held.push_str(text);
+        let stops: Vec<&str> = self.stops.iter().map(String::as_str).collect();
+        let stop = first(&self.held, &stops);
+        let sure = match stop {
+            Some((at, _)) => at,
+            None => self.held.len() - half(&self.held, &stops),
+        };
+        let sure: String = self.held.drain(..sure).collect();
+        self.say(&sure);
+        if stop.is_some() {
+            self.held.clear();
+            self.stopped = true;
+        }
+    }
+
+    /// Says what was held: no stop text came.
+    fn release(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        self.say(&held);
+    }
+
+    fn say(&mut self, text: &str) {
         let body = text.trim_end();
         if !body.is_empty() {
             let mut whole = std::mem::take(&mut self.space);
@@ -87,6 +123,9 @@ impl Out {
     }
 
     pub fn reasoning(&mut self, text: &str) {
+        if self.stopped {
+            return;
+        }
         let body = text.trim_end();
         if !body.is_empty() {
             let mut whole = std::mem::take(&mut self.thought_space);
@@ -101,6 +140,10 @@ impl Out {
     }
 
     pub fn call(&mut self, call: Call) {
+        if self.stopped {
+            return;
+        }
+        self.release();
         self.parted = true;
         let number = self.number;
         self.number += 1;
@@ -113,6 +156,7 @@ impl Out {
     }
 
     pub fn finish(&mut self) {
+        self.release();
         let space = std::mem::take(&mut self.space);
         if !self.parted && !space.is_empty() {
             self.events.push(ChatEvent::Text(space));

@@ -20,6 +20,7 @@
 
 mod block;
 mod events;
+mod find;
 mod form;
 mod grammar;
 mod lark;

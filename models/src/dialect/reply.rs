@@ -14,6 +14,7 @@ use corbie_core::ChatEvent;
 use serde_json::Value;
 
 use super::events::{Call, Ids, Out};
+use super::find::{first, half};
 use super::scan::Scanner;
 
 /// The most bytes that one call may have before it is taken for text.
@@ -51,6 +52,19 @@ impl ReplyParser {
     pub fn numbered_from(self, number: usize) -> Self {
         self.reply.state().out.number = number;
         self
+    }
+
+    /// Ends the answer before any of these texts; thinking and calls may hold them.
+    #[must_use]
+    pub fn stopping_at(self, mut stops: Vec<String>) -> Self {
+        stops.retain(|stop| !stop.is_empty());
+        self.reply.state().out.stops = stops;
+        self
+    }
+
+    /// Whether a stop text came: nothing is given after it.
+    pub fn stopped(&self) -> bool {
+        self.reply.state().out.stopped
     }
 
     /// Takes the next piece of text; gives what is certain now.
@@ -344,32 +358,4 @@ impl Reply {
             state.out.parted = true;
         }
     }
-}
-
-/// The first of `marks` in `text`, the longest where several begin: where, and which.
-fn first(text: &str, marks: &[&str]) -> Option<(usize, usize)> {
-    let mut best: Option<(usize, usize)> = None;
-    for (index, mark) in marks.iter().enumerate() {
-        let Some(at) = text.find(mark) else { continue };
-        let better = best.is_none_or(|(place, other)| {
-            at < place || (at == place && mark.len() > marks[other].len())
-        });
-        if better {
-            best = Some((at, index));
-        }
-    }
-    best
-}
-
-/// How many bytes at the end of `text` may be the beginning of a mark.
-fn half(text: &str, marks: &[&str]) -> usize {
-    let longest = marks.iter().map(|mark| mark.len()).max().unwrap_or(0);
-    let from = text.len().saturating_sub(longest);
-    text.char_indices()
-        .rev()
-        .map(|(at, _)| at)
-        .take_while(|at| *at >= from)
-        .filter(|at| marks.iter().any(|mark| mark.starts_with(&text[*at..])))
-        .last()
-        .map_or(0, |at| text.len() - at)
 }

@@ -329,6 +329,109 @@ fn rows_are_told_apart() {
     );
 }
 
+/// Output, stop texts and opening; text, reasoning and whether a stop text came.
+type Stopped<'a> = (&'a str, &'a [&'a str], Opening, &'a str, &'a str, bool);
+
+#[test]
+fn an_answer_ends_before_a_stop_text() {
+    use Opening::{Answer, Space, Thought};
+    let cases: [Stopped<'_>; 15] = [
+        ("Under moss.", &["STOP"], Answer, "Under moss.", "", false),
+        ("", &["STOP"], Answer, "", "", false),
+        (
+            "  Under moss.",
+            &["STOP"],
+            Answer,
+            "  Under moss.",
+            "",
+            false,
+        ),
+        (
+            "  Under moss. ",
+            &["STOP"],
+            Space,
+            "Under moss. ",
+            "",
+            false,
+        ),
+        (
+            "<think>hm</think>\n\nYes.",
+            &["STOP"],
+            Answer,
+            "Yes.",
+            "hm",
+            false,
+        ),
+        (
+            "\n<think>\n想一想\n</think>好",
+            &[],
+            Answer,
+            "好",
+            "想一想",
+            false,
+        ),
+        (
+            "<think>\n\n</think>\n\nYes.",
+            &[],
+            Answer,
+            "Yes.",
+            "",
+            false,
+        ),
+        ("hm</think>Yes.", &["STOP"], Thought, "Yes.", "hm", false),
+        ("<thin", &["STOP"], Answer, "<thin", "", false),
+        (
+            "a <think> later",
+            &["STOP"],
+            Answer,
+            "a <think> later",
+            "",
+            false,
+        ),
+        ("在苔藓下。", &["。"], Answer, "在苔藓下", "", true),
+        ("one STOP two", &["STOP"], Answer, "one ", "", true),
+        ("aab", &["aaab", "ab"], Answer, "a", "", true),
+        ("x ### y", &["y", "###"], Answer, "x ", "", true),
+        (
+            "<think>STOP</think>a STOP",
+            &["STOP"],
+            Answer,
+            "a ",
+            "STOP",
+            true,
+        ),
+    ];
+    for (output, stops, opening, text, reasoning, stopped) in cases {
+        for row in [Dialect::plain(), Dialect::by_name("hermes").unwrap()] {
+            for cut in output
+                .char_indices()
+                .map(|(at, _)| at)
+                .chain([output.len()])
+            {
+                let stops = stops.iter().map(|stop| (*stop).to_owned()).collect();
+                let mut parser = row.parser(&[], opening).stopping_at(stops);
+                let mut events = parser.push(&output[..cut]);
+                events.extend(parser.push(&output[cut..]));
+                assert_eq!(parser.stopped(), stopped, "{output:?}");
+                events.extend(parser.finish());
+                let (mut said, mut thought) = (String::new(), String::new());
+                for event in events {
+                    match event {
+                        ChatEvent::Text(piece) => said.push_str(&piece),
+                        ChatEvent::Reasoning(piece) => thought.push_str(&piece),
+                        other => panic!("no other event comes from text: {other:?}"),
+                    }
+                }
+                assert_eq!(
+                    (said.as_str(), thought.as_str()),
+                    (text, reasoning),
+                    "{output:?}"
+                );
+            }
+        }
+    }
+}
+
 mod grammars;
 #[cfg(feature = "local")]
 mod templates;

@@ -168,8 +168,11 @@ impl Writer {
             }
             Form::Choice(texts) => {
                 check_texts("choice", texts)?;
-                let options: Vec<String> =
-                    texts.iter().cloned().map(|text| Text::Literal(text).lark()).collect();
+                let options: Vec<String> = texts
+                    .iter()
+                    .cloned()
+                    .map(|text| Text::Literal(text).lark())
+                    .collect();
                 let longest = texts.iter().map(String::len).max();
                 Ok((self.define('C', &options.join(" | ")), longest))
             }
@@ -253,7 +256,11 @@ impl Writer {
             Some(most) => format!("{{{fewest},{}}}", most - 1),
         };
         let list = format!("{item} ({between} {item}){times}");
-        let body = if least == 0 { format!("({list})?") } else { list };
+        let body = if least == 0 {
+            format!("({list})?")
+        } else {
+            list
+        };
         let growth = growth.map(|one| (one + separator.len()).saturating_mul(least.max(1)));
         Ok((self.define('s', &body), growth))
     }
@@ -262,7 +269,11 @@ impl Writer {
 fn check_texts(what: &str, texts: &[String]) -> Result<()> {
     let bytes: usize = texts.iter().map(String::len).sum();
     if texts.iter().all(|text| text.trim().is_empty()) {
-        return Err(refuse(ErrorKind::BadInput, what, "there is no text to take from"));
+        return Err(refuse(
+            ErrorKind::BadInput,
+            what,
+            "there is no text to take from",
+        ));
     }
     if bytes > MAX_TEXTS {
         let why = format!("the texts have {bytes} bytes, at most {MAX_TEXTS} are searched");

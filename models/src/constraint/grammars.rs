@@ -9,8 +9,8 @@ use llguidance::{Logger, ParserFactory, panic_utils};
 
 use crate::tokenizer::Tokenizer;
 
-use super::constraint::Constraint;
 use super::form::{Form, Source};
+use super::progress::Constraint;
 use super::vocabulary::Vocabulary;
 
 /// Compiling recurses once for each rule that leads to another, so it has a stack of its own.
@@ -115,14 +115,30 @@ fn unsupported(error: impl std::fmt::Display) -> Error {
 }
 
 pub(super) fn broken(what: &str) -> Error {
-    Error::new(ErrorKind::Internal, "grammar engine", format!("it failed while {what}"))
+    Error::new(
+        ErrorKind::Internal,
+        "grammar engine",
+        format!("it failed while {what}"),
+    )
 }
 
 fn not_compiled(form: &Form, error: &impl std::fmt::Display) -> Error {
     let text = error.to_string();
     let text = text.split("\n<").next().unwrap_or_default().trim();
-    let limit = ["too big", "limit", "fuel", "too large", "too complex", "too many"];
-    let unknown = ["not supported", "unsupported", "look-around", "backreference"];
+    let limit = [
+        "too big",
+        "limit",
+        "fuel",
+        "too large",
+        "too complex",
+        "too many",
+    ];
+    let unknown = [
+        "not supported",
+        "unsupported",
+        "look-around",
+        "backreference",
+    ];
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let kind = match form {
         _ if has(&limit) => ErrorKind::LimitExceeded,

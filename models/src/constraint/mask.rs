@@ -55,7 +55,10 @@ impl Mask {
 
     /// How many tokens may come next.
     pub fn count(&self) -> usize {
-        self.words.iter().map(|word| word.count_ones() as usize).sum()
+        self.words
+            .iter()
+            .map(|word| word.count_ones() as usize)
+            .sum()
     }
 
     /// The tokens that may come next, in order.

@@ -48,7 +48,9 @@ impl Vocabulary {
         }
         let info = TokRxInfo::new(words.len() as u32, ends[0]);
         let trie = TokTrie::from(&info, &words).with_eos_tokens(&ends);
-        let spelling = (0..=u8::MAX).map(|byte| trie.token_id_at_bytes(&[byte])).collect();
+        let spelling = (0..=u8::MAX)
+            .map(|byte| trie.token_id_at_bytes(&[byte]))
+            .collect();
         let structural = |token: &TokenId| {
             let bytes = trie.token(*token);
             bytes.iter().any(|byte| b"\"{}[],".contains(byte))
@@ -87,8 +89,10 @@ impl Vocabulary {
 
     /// `bytes` in tokens, one for each byte where there are such tokens.
     pub fn spell(&self, bytes: &[u8]) -> Vec<TokenId> {
-        let letters: Option<Vec<TokenId>> =
-            bytes.iter().map(|byte| self.spelling[usize::from(*byte)]).collect();
+        let letters: Option<Vec<TokenId>> = bytes
+            .iter()
+            .map(|byte| self.spelling[usize::from(*byte)])
+            .collect();
         letters.unwrap_or_else(|| self.trie.greedy_tokenize(bytes))
     }
 

@@ -57,7 +57,9 @@ impl Watch {
         self.frames.len() + 20 > MAX_DEPTH
             || self.frames.iter().any(|frame| match frame {
                 Frame::Object { names, .. } => !names.is_empty(),
-                Frame::Array { items, item } => self.unique && !(items.is_empty() && item.is_empty()),
+                Frame::Array { items, item } => {
+                    self.unique && !(items.is_empty() && item.is_empty())
+                }
             })
     }
 

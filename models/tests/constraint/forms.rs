@@ -34,7 +34,9 @@ fn regular_expressions_match_from_start_to_end() {
         ("", 0),
     ] {
         let whole = Regex::new(&format!("^(?:{regex})$")).unwrap();
-        check(&Form::Regex(regex.to_owned()), budget, |text| whole.is_match(text));
+        check(&Form::Regex(regex.to_owned()), budget, |text| {
+            whole.is_match(text)
+        });
     }
 }
 
@@ -99,8 +101,14 @@ fn forms_are_put_together() {
         ])
     };
     let calls = Form::OneOf(vec![
-        call("weather", json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]})),
-        call("天气", json!({"type": "object", "properties": {"days": {"type": "integer", "maximum": 9}}})),
+        call(
+            "weather",
+            json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}),
+        ),
+        call(
+            "天气",
+            json!({"type": "object", "properties": {"days": {"type": "integer", "maximum": 9}}}),
+        ),
     ]);
     let form = Form::Repeat {
         form: Box::new(calls),
@@ -112,7 +120,10 @@ fn forms_are_put_together() {
         let calls: Vec<&str> = text.split("\n<call>").collect();
         calls.len() <= 3
             && calls.iter().all(|call| {
-                let call = call.trim_start_matches("<call>").strip_suffix("</call>").unwrap();
+                let call = call
+                    .trim_start_matches("<call>")
+                    .strip_suffix("</call>")
+                    .unwrap();
                 let value: serde_json::Value = serde_json::from_str(call).unwrap();
                 ["weather", "天气"].contains(&value["name"].as_str().unwrap())
             })
@@ -130,8 +141,14 @@ fn steering_tokens_come_only_where_they_are_asked_for() {
     assert!(!constraint.mask().unwrap().allows(2));
     let mut any = grammars.compile(&Form::Regex("(?s:.*)".into())).unwrap();
     let mask = any.mask().unwrap();
-    assert!(!mask.allows(0) && !mask.allows(2), "an unknown or a marker is no text");
-    assert!(mask.allows(1), "the end is allowed where the answer may end");
+    assert!(
+        !mask.allows(0) && !mask.allows(2),
+        "an unknown or a marker is no text"
+    );
+    assert!(
+        mask.allows(1),
+        "the end is allowed where the answer may end"
+    );
     assert!(any.commit(2).is_err());
 }
 
@@ -140,11 +157,27 @@ fn what_is_no_form_is_refused() {
     let (_, grammars) = kit::grammars(1);
     for (form, kind, word) in [
         (Form::Regex("(".into()), ErrorKind::BadInput, "unclosed"),
-        (Form::Regex(r"(?=a)b".into()), ErrorKind::BadInput, "look-around"),
-        (Form::Lark("start: other".into()), ErrorKind::BadInput, "other"),
-        (Form::Lark("begin: \"a\"".into()), ErrorKind::BadInput, "start"),
+        (
+            Form::Regex(r"(?=a)b".into()),
+            ErrorKind::BadInput,
+            "look-around",
+        ),
+        (
+            Form::Lark("start: other".into()),
+            ErrorKind::BadInput,
+            "other",
+        ),
+        (
+            Form::Lark("begin: \"a\"".into()),
+            ErrorKind::BadInput,
+            "start",
+        ),
         (Form::Choice(vec![]), ErrorKind::BadInput, "no text"),
-        (Form::Quote(vec![" ".into()]), ErrorKind::BadInput, "no text"),
+        (
+            Form::Quote(vec![" ".into()]),
+            ErrorKind::BadInput,
+            "no text",
+        ),
     ] {
         let error = grammars.compile(&form).unwrap_err();
         assert_eq!(*error.kind(), kind, "{form:?}: {error}");
@@ -162,7 +195,10 @@ fn a_budget_too_small_is_refused_with_the_numbers() {
     let error = constraint.check_budget(needed - 1).unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::LimitExceeded);
     let text = error.to_string();
-    assert!(text.contains(&needed.to_string()) && text.contains(&(needed - 1).to_string()), "{text}");
+    assert!(
+        text.contains(&needed.to_string()) && text.contains(&(needed - 1).to_string()),
+        "{text}"
+    );
     assert!(constraint.mask_within(needed - 1).is_err());
     assert!(constraint.mask_within(needed).is_ok());
 }

@@ -48,61 +48,155 @@ fn forms() -> Vec<(&'static str, Form)> {
     let schema = |value: Value| Form::JsonSchema(value);
     let both = |inner: Value| json!({"anyOf": [inner.clone(), inner]});
     let names = |count: usize| -> Value {
-        (0..count).map(|n| (format!("p{n}"), json!({"type": "string"}))).collect()
+        (0..count)
+            .map(|n| (format!("p{n}"), json!({"type": "string"})))
+            .collect()
     };
     vec![
         ("a million nested anyOf", schema(nested(20, both))),
-        ("deep items", schema(nested(1_000, |inner| json!({"items": inner})))),
-        ("deep not", schema(nested(99, |inner| json!({"not": inner})))),
-        ("many members", schema(json!({"type": "object", "properties": names(3_000)}))),
-        ("many members of many kinds", schema(json!({
-            "type": "object",
-            "properties": names(500),
-            "minProperties": 40,
-            "maxProperties": 60,
-        }))),
-        ("many dependencies", schema(json!({
-            "dependentRequired": (0..30).map(|n| (format!("a{n}"), json!([format!("b{n}")]))).collect::<Value>(),
-        }))),
-        ("many oneOf", schema(json!({
-            "oneOf": (0..60).map(|n| json!({"properties": {format!("a{n}"): {"const": n}}})).collect::<Value>(),
-        }))),
-        ("references in a ring", schema(json!({
-            "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/b"}]}, "b": {"allOf": [{"$ref": "#/$defs/a"}]}},
-            "$ref": "#/$defs/a",
-        }))),
-        ("doubling references", schema(json!({
-            "$defs": (0..40).map(|n| {
-                let next = json!({"$ref": format!("#/$defs/d{}", n + 1)});
-                (format!("d{n}"), json!({"type": "array", "prefixItems": [next, next], "minItems": 2}))
-            }).chain([("d40".to_owned(), json!({"type": "null"}))]).collect::<Value>(),
-            "$ref": "#/$defs/d0",
-        }))),
-        ("a large enum", schema(json!({"enum": (0..50_000).collect::<Vec<_>>()}))),
-        ("a long string", schema(json!({"type": "string", "minLength": 90_000}))),
-        ("a huge length", schema(json!({"type": "string", "maxLength": 4_000_000_000_u64}))),
-        ("a huge array", schema(json!({"type": "array", "minItems": 1_000_000_000}))),
-        ("a catastrophic pattern", schema(json!({"type": "string", "pattern": "^(a+)+(b+)+(a|aa)+$", "minLength": 50}))),
-        ("repeated repetition", schema(json!({"type": "string", "pattern": "^(((a{0,99}){0,99}){0,99}){0,99}$"}))),
-        ("patterns that meet", schema(json!({
-            "allOf": (1..30).map(|n| json!({"pattern": format!("^(.{{{n}}})*$")})).collect::<Value>(),
-            "type": "string",
-        }))),
+        (
+            "deep items",
+            schema(nested(1_000, |inner| json!({"items": inner}))),
+        ),
+        (
+            "deep not",
+            schema(nested(99, |inner| json!({"not": inner}))),
+        ),
+        (
+            "many members",
+            schema(json!({"type": "object", "properties": names(3_000)})),
+        ),
+        (
+            "many members of many kinds",
+            schema(json!({
+                "type": "object",
+                "properties": names(500),
+                "minProperties": 40,
+                "maxProperties": 60,
+            })),
+        ),
+        (
+            "many dependencies",
+            schema(json!({
+                "dependentRequired": (0..30).map(|n| (format!("a{n}"), json!([format!("b{n}")]))).collect::<Value>(),
+            })),
+        ),
+        (
+            "many oneOf",
+            schema(json!({
+                "oneOf": (0..60).map(|n| json!({"properties": {format!("a{n}"): {"const": n}}})).collect::<Value>(),
+            })),
+        ),
+        (
+            "references in a ring",
+            schema(json!({
+                "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/b"}]}, "b": {"allOf": [{"$ref": "#/$defs/a"}]}},
+                "$ref": "#/$defs/a",
+            })),
+        ),
+        (
+            "doubling references",
+            schema(json!({
+                "$defs": (0..40).map(|n| {
+                    let next = json!({"$ref": format!("#/$defs/d{}", n + 1)});
+                    (format!("d{n}"), json!({"type": "array", "prefixItems": [next, next], "minItems": 2}))
+                }).chain([("d40".to_owned(), json!({"type": "null"}))]).collect::<Value>(),
+                "$ref": "#/$defs/d0",
+            })),
+        ),
+        (
+            "a large enum",
+            schema(json!({"enum": (0..50_000).collect::<Vec<_>>()})),
+        ),
+        (
+            "a long string",
+            schema(json!({"type": "string", "minLength": 90_000})),
+        ),
+        (
+            "a huge length",
+            schema(json!({"type": "string", "maxLength": 4_000_000_000_u64})),
+        ),
+        (
+            "a huge array",
+            schema(json!({"type": "array", "minItems": 1_000_000_000})),
+        ),
+        (
+            "a catastrophic pattern",
+            schema(json!({"type": "string", "pattern": "^(a+)+(b+)+(a|aa)+$", "minLength": 50})),
+        ),
+        (
+            "repeated repetition",
+            schema(json!({"type": "string", "pattern": "^(((a{0,99}){0,99}){0,99}){0,99}$"})),
+        ),
+        (
+            "patterns that meet",
+            schema(json!({
+                "allOf": (1..30).map(|n| json!({"pattern": format!("^(.{{{n}}})*$")})).collect::<Value>(),
+                "type": "string",
+            })),
+        ),
+        (
+            "four patterns that meet",
+            schema(json!({
+                "allOf": vec![7, 11, 13, 17].into_iter().map(|n| json!({"pattern": format!("^(.{{{n}}})+$")})).collect::<Value>(),
+                "type": "string",
+            })),
+        ),
         ("a far back place", Form::Regex("(a|b)*a(a|b){18}".into())),
-        ("nested repetition", Form::Regex("((((x{0,99}){0,99}){0,99}){0,99}){0,99}".into())),
-        ("a large class, often", Form::Regex(r"(\p{L}|\p{N}){1000}".into())),
+        (
+            "nested repetition",
+            Form::Regex("((((x{0,99}){0,99}){0,99}){0,99}){0,99}".into()),
+        ),
+        (
+            "a large class, often",
+            Form::Regex(r"(\p{L}|\p{N}){1000}".into()),
+        ),
         ("a long expression", Form::Regex("(ab|cd)".repeat(9_000))),
-        ("deep groups", Form::Regex(format!("{}a{}", "(".repeat(5_000), ")".repeat(5_000)))),
-        ("a long chain of rules", Form::Lark(
-            (0..4_000).map(|n| format!("r{n}: \"a\" r{}\n", n + 1)).collect::<String>() + "r4000: \"b\"\nstart: r0\n",
-        )),
-        ("an ambiguous grammar", Form::Lark("start: e\ne: e e e | e e | \"a\" | \"\"\n".into())),
-        ("deep brackets", Form::Lark(format!("start: {}\"a\"{}", "(".repeat(9_000), ")".repeat(9_000)))),
-        ("a grammar that never ends", Form::Lark("start: \"a\" start\n".into())),
-        ("a large repetition", Form::Lark("start: (\"a\" | \"b\" \"c\"){100000000}\n".into())),
-        ("many choices", Form::Choice((0..20_000).map(|n| format!("{n:x}-{n}")).collect())),
-        ("a long text", Form::Quote(vec!["ravens cache their food and ".repeat(5_000)])),
-        ("too long a text", Form::Quote(vec!["raven ".repeat(100_000)])),
+        (
+            "deep groups",
+            Form::Regex(format!("{}a{}", "(".repeat(5_000), ")".repeat(5_000))),
+        ),
+        (
+            "a long chain of rules",
+            Form::Lark(
+                (0..4_000)
+                    .map(|n| format!("r{n}: \"a\" r{}\n", n + 1))
+                    .collect::<String>()
+                    + "r4000: \"b\"\nstart: r0\n",
+            ),
+        ),
+        (
+            "an ambiguous grammar",
+            Form::Lark("start: e\ne: e e e | e e | \"a\" | \"\"\n".into()),
+        ),
+        (
+            "deep brackets",
+            Form::Lark(format!(
+                "start: {}\"a\"{}",
+                "(".repeat(9_000),
+                ")".repeat(9_000)
+            )),
+        ),
+        (
+            "a grammar that never ends",
+            Form::Lark("start: \"a\" start\n".into()),
+        ),
+        (
+            "a large repetition",
+            Form::Lark("start: (\"a\" | \"b\" \"c\"){100000000}\n".into()),
+        ),
+        (
+            "many choices",
+            Form::Choice((0..20_000).map(|n| format!("{n:x}-{n}")).collect()),
+        ),
+        (
+            "a long text",
+            Form::Quote(vec!["ravens cache their food and ".repeat(5_000)]),
+        ),
+        (
+            "too long a text",
+            Form::Quote(vec!["raven ".repeat(100_000)]),
+        ),
     ]
 }
 
@@ -124,8 +218,13 @@ fn hostile_forms_end_in_time() {
             }
             Ok(())
         });
-        let (took, memory) = (start.elapsed(), MOST.load(Ordering::Relaxed).saturating_sub(before));
-        let said = outcome.as_ref().map_or_else(ToString::to_string, |()| "compiled".to_owned());
+        let (took, memory) = (
+            start.elapsed(),
+            MOST.load(Ordering::Relaxed).saturating_sub(before),
+        );
+        let said = outcome
+            .as_ref()
+            .map_or_else(ToString::to_string, |()| "compiled".to_owned());
         println!("{name}: {took:?}, {} MiB: {said}", memory >> 20);
         assert!(took < DEADLINE, "{name} took {took:?}");
         assert!(memory < MEMORY, "{name} took {memory} bytes");

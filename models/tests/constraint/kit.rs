@@ -11,10 +11,66 @@ use rand::{Rng, SeedableRng};
 
 /// Pieces that real vocabularies have, in JSON and in prose.
 const PIECES: [&str; 60] = [
-    "\"", "{\"", "\":", "\",", "\"}", "\"]", "\"}]", "\"},", ",\"", "},{", "[{", "[]", "{}", "],", "▁\"", "▁{", "▁[",
-    "\":▁", "\":▁\"", ",▁", ",▁\"", "true", "false", "null", "▁true", "tr", "ue", "nu", "ll", "10", "00", "123",
-    "0.", "-1", ".5", "e1", "the", "▁the", "ing", "foo", "bar", "baz", "name", "value", "▁of", "渡", "渡鸦", "北京",
-    "天气", "▁北", "。", "ä", "é", "\\", "\\\"", "\\n", "▁▁", "▁▁▁▁", "ab", "aaa",
+    "\"",
+    "{\"",
+    "\":",
+    "\",",
+    "\"}",
+    "\"]",
+    "\"}]",
+    "\"},",
+    ",\"",
+    "},{",
+    "[{",
+    "[]",
+    "{}",
+    "],",
+    "▁\"",
+    "▁{",
+    "▁[",
+    "\":▁",
+    "\":▁\"",
+    ",▁",
+    ",▁\"",
+    "true",
+    "false",
+    "null",
+    "▁true",
+    "tr",
+    "ue",
+    "nu",
+    "ll",
+    "10",
+    "00",
+    "123",
+    "0.",
+    "-1",
+    ".5",
+    "e1",
+    "the",
+    "▁the",
+    "ing",
+    "foo",
+    "bar",
+    "baz",
+    "name",
+    "value",
+    "▁of",
+    "渡",
+    "渡鸦",
+    "北京",
+    "天气",
+    "▁北",
+    "。",
+    "ä",
+    "é",
+    "\\",
+    "\\\"",
+    "\\n",
+    "▁▁",
+    "▁▁▁▁",
+    "ab",
+    "aaa",
 ];
 
 /// A tokenizer with an end, a marker of chats, all bytes, [`PIECES`], and random pairs of letters.
@@ -75,7 +131,9 @@ pub fn grammars(seed: u64) -> (Arc<Tokenizer>, Grammars) {
 
 /// The text of tokens in the middle of a text.
 pub fn text(tokenizer: &Tokenizer, tokens: &[u32]) -> String {
-    let bytes = tokens.iter().flat_map(|token| tokenizer.token_bytes(*token).to_vec());
+    let bytes = tokens
+        .iter()
+        .flat_map(|token| tokenizer.token_bytes(*token).to_vec());
     String::from_utf8(bytes.collect()).unwrap()
 }
 
@@ -85,7 +143,8 @@ pub fn write(constraint: &mut Constraint, budget: usize, random: &mut StdRng) ->
     // Some answers like to end, others to go on.
     let short = random.random_bool(0.5);
     loop {
-        if constraint.is_complete() && (constraint.must_end() || (short && random.random_bool(0.3))) {
+        if constraint.is_complete() && (constraint.must_end() || (short && random.random_bool(0.3)))
+        {
             return Ok(tokens);
         }
         let mask = constraint.mask_within(budget - tokens.len())?;

@@ -35,7 +35,10 @@ fn mask_and_commit_agree() {
             for token in 0..tokenizer.vocab_size() as u32 {
                 let accepted = constraint.clone().commit(token).is_ok();
                 assert!(accepted || !mask.allows(token), "{form:?} {token}");
-                assert!(!accepted || mask.allows(token) || !forced.is_empty(), "{form:?} {token}");
+                assert!(
+                    !accepted || mask.allows(token) || !forced.is_empty(),
+                    "{form:?} {token}"
+                );
             }
             for token in &forced {
                 assert_eq!(constraint.mask().unwrap().only(), Some(*token), "{form:?}");
@@ -46,7 +49,9 @@ fn mask_and_commit_agree() {
             if allowed.is_empty() || constraint.must_end() {
                 break;
             }
-            constraint.commit(allowed[random.random_range(0..allowed.len())]).unwrap();
+            constraint
+                .commit(allowed[random.random_range(0..allowed.len())])
+                .unwrap();
         }
     }
 }
@@ -61,7 +66,10 @@ fn forks_go_their_own_ways() {
         let mut fork = constraint.clone();
         let first = kit::write(&mut fork, 60, &mut random).unwrap();
         assert_eq!(constraint.mask().unwrap(), before, "{form:?}");
-        assert_eq!(constraint.is_complete(), grammars.compile(&form).unwrap().is_complete());
+        assert_eq!(
+            constraint.is_complete(),
+            grammars.compile(&form).unwrap().is_complete()
+        );
         // The same tokens are accepted again, by the one that stood still.
         for token in first {
             constraint.commit(token).unwrap();
@@ -88,7 +96,10 @@ fn a_refused_token_changes_nothing() {
 fn any_tokens_of_a_text_are_accepted() {
     let (tokenizer, grammars) = kit::grammars(1);
     for (form, text) in [
-        (&forms()[0], r#"{"name": "the 渡鸦 \"ab\"", "渡鸦":[10,0, -1]}"#),
+        (
+            &forms()[0],
+            r#"{"name": "the 渡鸦 \"ab\"", "渡鸦":[10,0, -1]}"#,
+        ),
         (&forms()[1], r#"{"foo":true, "bar": false}"#),
         (&forms()[2], "the渡鸦the 00123"),
         (&forms()[3], "the name"),
@@ -123,7 +134,10 @@ fn a_large_budget_allows_what_no_budget_allows() {
     let (_, grammars) = kit::grammars(1);
     for form in [&forms()[0], &forms()[3]] {
         let mut constraint = grammars.compile(form).unwrap();
-        assert_eq!(constraint.mask_within(100_000).unwrap(), constraint.mask().unwrap());
+        assert_eq!(
+            constraint.mask_within(100_000).unwrap(),
+            constraint.mask().unwrap()
+        );
     }
 }
 
@@ -131,7 +145,8 @@ fn a_large_budget_allows_what_no_budget_allows() {
 #[test]
 fn members_occur_once() {
     let (tokenizer, grammars) = kit::grammars(1);
-    let form = Form::JsonSchema(json!({"type": "object", "additionalProperties": {"type": "null"}}));
+    let form =
+        Form::JsonSchema(json!({"type": "object", "additionalProperties": {"type": "null"}}));
     let mut constraint = grammars.compile(&form).unwrap();
     for piece in ["{\"", "foo", "\":", "null", ",\"", "foo"] {
         let token = (3..tokenizer.vocab_size() as u32)
@@ -139,7 +154,9 @@ fn members_occur_once() {
             .unwrap();
         constraint.commit(token).unwrap();
     }
-    let quote = (3..).find(|token| tokenizer.token_bytes(*token) == b"\"").unwrap();
+    let quote = (3..)
+        .find(|token| tokenizer.token_bytes(*token) == b"\"")
+        .unwrap();
     assert!(!constraint.mask().unwrap().allows(quote));
     assert!(constraint.commit(quote).is_err());
 }

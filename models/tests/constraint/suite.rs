@@ -13,7 +13,9 @@ use serde_json::Value;
 use crate::kit;
 
 fn validator(schema: &Value, draft: Draft) -> Option<Validator> {
-    let options = jsonschema::options().with_draft(draft).should_validate_formats(true);
+    let options = jsonschema::options()
+        .with_draft(draft)
+        .should_validate_formats(true);
     options.build(schema).ok()
 }
 
@@ -78,7 +80,10 @@ fn our_own_schemas_are_satisfied() {
             _ => Draft::Draft202012,
         };
         for (tokenizer, grammars) in &vocabularies {
-            match (try_schema(grammars, tokenizer, schema, draft, 10), case["refused"].as_str()) {
+            match (
+                try_schema(grammars, tokenizer, schema, draft, 10),
+                case["refused"].as_str(),
+            ) {
                 (Outcome::Refused(why), Some(wanted)) if why.contains(wanted) => {}
                 (Outcome::Refused(why), _) => complaints.push(format!("{schema}: refused: {why}")),
                 (Outcome::Written(..), Some(_)) => {
@@ -98,7 +103,10 @@ fn json_files(folder: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             json_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "json") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
             found.push(path);
         }
     }
@@ -117,17 +125,28 @@ fn the_test_suites_schemas_are_satisfied() {
         Some(tokenizer) => (tokenizer.clone(), Grammars::new(tokenizer).unwrap()),
         None => kit::grammars(1),
     };
-    let rounds = std::env::var("CORBIE_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(5);
+    let rounds = std::env::var("CORBIE_ROUNDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(5);
     let mut complaints = Vec::new();
     let mut outputs = 0;
-    for (folder, draft) in [("draft7", Draft::Draft7), ("draft2020-12", Draft::Draft202012)] {
+    for (folder, draft) in [
+        ("draft7", Draft::Draft7),
+        ("draft2020-12", Draft::Draft202012),
+    ] {
         let (mut total, mut supported) = (0, 0);
         let mut refused: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut files = Vec::new();
         json_files(&tests.join(folder), &mut files);
         for file in files {
-            let name = file.strip_prefix(tests.join(folder)).unwrap().display().to_string();
-            let groups: Vec<Value> = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+            let name = file
+                .strip_prefix(tests.join(folder))
+                .unwrap()
+                .display()
+                .to_string();
+            let groups: Vec<Value> =
+                serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
             for group in groups {
                 let tests = group["tests"].as_array().unwrap();
                 let satisfiable = tests.iter().any(|test| test["valid"] == true);
@@ -135,7 +154,10 @@ fn the_test_suites_schemas_are_satisfied() {
                 match try_schema(&grammars, &tokenizer, &group["schema"], draft, rounds) {
                     Outcome::Refused(why) if satisfiable => {
                         total += 1;
-                        refused.entry(name.clone()).or_default().push(format!("{what}: {why}"));
+                        refused
+                            .entry(name.clone())
+                            .or_default()
+                            .push(format!("{what}: {why}"));
                     }
                     Outcome::Refused(_) => {}
                     Outcome::Written(count, more) => {
@@ -151,8 +173,79 @@ fn the_test_suites_schemas_are_satisfied() {
             println!("refused: {why}");
         }
         println!("{folder}: {supported} of {total} schemas are supported");
-        assert!(supported * 100 >= total * 85, "{folder}: {supported} of {total}");
+        assert!(
+            supported * 100 >= total * 85,
+            "{folder}: {supported} of {total}"
+        );
     }
     println!("{outputs} outputs, {} complaints", complaints.len());
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+/// A parameter list of BFCL as a JSON Schema: it says `dict`, `float`, `tuple` and `any`.
+fn mapped(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut mapped = serde_json::Map::new();
+            for (key, value) in map {
+                let renamed = match (key.as_str(), value.as_str()) {
+                    ("type", Some("dict")) => "object",
+                    ("type", Some("float")) => "number",
+                    ("type", Some("tuple")) => "array",
+                    ("type", Some("any")) => continue,
+                    _ => {
+                        mapped.insert(key.clone(), self::mapped(value));
+                        continue;
+                    }
+                };
+                mapped.insert(key.clone(), renamed.into());
+            }
+            Value::Object(mapped)
+        }
+        Value::Array(list) => list.iter().map(mapped).collect(),
+        _ => value.clone(),
+    }
+}
+
+/// The tools of the Berkeley Function Calling Leaderboard, from the files of `bfcl-eval`.
+#[test]
+fn bfcls_tools_are_satisfied() {
+    let Some(folder) = std::env::var_os("CORBIE_BFCL") else {
+        eprintln!("skipped: CORBIE_BFCL (the folder `bfcl_eval/data`) is not set");
+        return;
+    };
+    let (tokenizer, grammars) = match kit::real_tokenizer() {
+        Some(tokenizer) => (tokenizer.clone(), Grammars::new(tokenizer).unwrap()),
+        None => kit::grammars(1),
+    };
+    let mut schemas: Vec<Value> = Vec::new();
+    for name in ["simple_python", "multiple", "parallel", "parallel_multiple"] {
+        let path = Path::new(&folder).join(format!("BFCL_v4_{name}.json"));
+        for line in std::fs::read_to_string(path).unwrap().lines() {
+            let case: Value = serde_json::from_str(line).unwrap();
+            for function in case["function"].as_array().unwrap() {
+                let schema = mapped(&function["parameters"]);
+                if !schemas.contains(&schema) {
+                    schemas.push(schema);
+                }
+            }
+        }
+    }
+    let (mut outputs, mut complaints) = (0, Vec::new());
+    for schema in &schemas {
+        match try_schema(&grammars, &tokenizer, schema, Draft::Draft202012, 5) {
+            Outcome::Refused(why) => complaints.push(format!("refused: {why}: {schema}")),
+            Outcome::Written(count, more) => {
+                outputs += count;
+                complaints.extend(more.iter().map(|why| format!("{schema}: {why}")));
+            }
+        }
+    }
+    println!("{} schemas of tools, {outputs} outputs", schemas.len());
+    assert!(
+        complaints.is_empty(),
+        "{} complaints:\n{}",
+        complaints.len(),
+        complaints.join("\n")
+    );
 }

@@ -166,7 +166,9 @@ impl Document {
     /// Where a `$dynamicRef` leads, where that does not depend on the way there.
     pub fn resolve_dynamic(&self, pointer: &str, reference: &str) -> Result<String, String> {
         let found = self.resolve(pointer, reference)?;
-        let fragment = reference.split_once('#').map_or("", |(_, fragment)| fragment);
+        let fragment = reference
+            .split_once('#')
+            .map_or("", |(_, fragment)| fragment);
         let anchor = self
             .root
             .pointer(&found)
@@ -242,7 +244,9 @@ fn resolve(base: &str, reference: &str) -> String {
     let scheme = |uri: &str| {
         let end = uri.find(':')?;
         let name = &uri[..end];
-        let valid = name.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        let valid = name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
             && name.starts_with(|c: char| c.is_ascii_alphabetic());
         valid.then_some(end + 1)
     };
@@ -279,5 +283,10 @@ fn resolve(base: &str, reference: &str) -> String {
             _ => parts.push(part),
         }
     }
-    format!("{}/{}{}", &base[..authority], parts.join("/"), rest.trim_end_matches('#'))
+    format!(
+        "{}/{}{}",
+        &base[..authority],
+        parts.join("/"),
+        rest.trim_end_matches('#')
+    )
 }

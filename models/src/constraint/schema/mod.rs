@@ -49,7 +49,11 @@ fn grammar(schema: &Value, prefix: &str) -> Result<Grammar, Refusal> {
     if plan.rules[0].length == NEVER {
         return Err(Refusal::malformed("no finite JSON value satisfies it").at(""));
     }
-    let longest = plan.rules.iter().map(|rule| rule.length).filter(|length| *length != NEVER);
+    let longest = plan
+        .rules
+        .iter()
+        .map(|rule| rule.length)
+        .filter(|length| *length != NEVER);
     Ok(Grammar {
         lark: write::lark(&plan, prefix)?,
         growth: longest.max().unwrap_or(0),

@@ -144,21 +144,30 @@ pub struct Range {
 
 impl Range {
     pub fn contains(&self, number: &Decimal) -> bool {
-        let above = self.low.as_ref().is_none_or(|low| match number.cmp(&low.at) {
-            Ordering::Less => false,
-            Ordering::Equal => !low.exclusive,
-            Ordering::Greater => true,
-        });
-        let below = self.high.as_ref().is_none_or(|high| match number.cmp(&high.at) {
-            Ordering::Less => true,
-            Ordering::Equal => !high.exclusive,
-            Ordering::Greater => false,
-        });
+        let above = self
+            .low
+            .as_ref()
+            .is_none_or(|low| match number.cmp(&low.at) {
+                Ordering::Less => false,
+                Ordering::Equal => !low.exclusive,
+                Ordering::Greater => true,
+            });
+        let below = self
+            .high
+            .as_ref()
+            .is_none_or(|high| match number.cmp(&high.at) {
+                Ordering::Less => true,
+                Ordering::Equal => !high.exclusive,
+                Ordering::Greater => false,
+            });
         above
             && below
             && (!self.integer || number.is_integer())
             && (!self.fractional || !number.is_integer())
-            && self.divisors.iter().all(|divisor| is_multiple(number, divisor))
+            && self
+                .divisors
+                .iter()
+                .all(|divisor| is_multiple(number, divisor))
     }
 
     /// The texts of these numbers; `None` when the bounds are too large to write down, an empty
@@ -283,7 +292,7 @@ impl Range {
             };
             let text = if units < 0 { format!("-{text}") } else { text };
             let number = Decimal::parse(&text)?;
-            self.contains(&number).then(|| Text::Literal(text))
+            self.contains(&number).then_some(Text::Literal(text))
         });
         Text::Any(texts.collect())
     }
@@ -319,7 +328,10 @@ fn digit_rule(step: i128, places: usize, unit: i128) -> Option<Text> {
         let fractions: Vec<String> = fractions.take(1_000).collect();
         return match step {
             1 => Some(Text::Regex(format!(r"-?[0-9]+(\.[0-9]{{1,{places}}})?"))),
-            _ => Some(Text::Regex(format!(r"-?[0-9]+(\.({}))?", fractions.join("|")))),
+            _ => Some(Text::Regex(format!(
+                r"-?[0-9]+(\.({}))?",
+                fractions.join("|")
+            ))),
         };
     }
     if places > 0 {

@@ -143,9 +143,7 @@ fn translate(source: &str) -> Result<String, String> {
     Ok(translated)
 }
 
-fn unicode(
-    characters: &mut std::iter::Peekable<std::str::Chars<'_>>,
-) -> Result<String, String> {
+fn unicode(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<String, String> {
     let wrong = || "`\\u` stands without four digits".to_owned();
     if characters.next_if_eq(&'{').is_some() {
         let digits: String = characters.by_ref().take_while(|c| *c != '}').collect();
@@ -207,7 +205,13 @@ fn search(hir: &Hir) -> Result<String, String> {
 }
 
 fn around(inside: &str, before: bool, after: bool) -> String {
-    let any = |wanted: bool| if wanted { format!("{CHARACTER}*") } else { String::new() };
+    let any = |wanted: bool| {
+        if wanted {
+            format!("{CHARACTER}*")
+        } else {
+            String::new()
+        }
+    };
     format!("{}{inside}{}", any(before), any(after))
 }
 
@@ -226,7 +230,11 @@ fn spread(parts: &[Hir], before: bool, after: bool) -> Option<Hir> {
         }
     };
     let edge = |wanted: bool, look: Look| {
-        if wanted { Hir::empty() } else { Hir::look(look) }
+        if wanted {
+            Hir::empty()
+        } else {
+            Hir::look(look)
+        }
     };
     let whole = |middle: Vec<Hir>| {
         let mut all = vec![edge(before, Look::Start)];
@@ -236,15 +244,15 @@ fn spread(parts: &[Hir], before: bool, after: bool) -> Option<Hir> {
     };
     let (first, last) = (parts.first()?, parts.last()?);
     if let Some(options) = options(first) {
-        let each = options.into_iter().map(|option| {
-            whole([vec![option], parts[1..].to_vec()].concat())
-        });
+        let each = options
+            .into_iter()
+            .map(|option| whole([vec![option], parts[1..].to_vec()].concat()));
         return Some(Hir::alternation(each.collect()));
     }
     let options = options(last)?;
-    let each = options.into_iter().map(|option| {
-        whole([parts[..parts.len() - 1].to_vec(), vec![option]].concat())
-    });
+    let each = options
+        .into_iter()
+        .map(|option| whole([parts[..parts.len() - 1].to_vec(), vec![option]].concat()));
     Some(Hir::alternation(each.collect()))
 }
 
@@ -259,11 +267,11 @@ fn quote(hir: &Hir) -> Result<String, String> {
                 .collect()
         }
         HirKind::Class(Class::Unicode(set)) => class(set),
-        HirKind::Class(Class::Bytes(set)) => class(&ClassUnicode::new(
-            set.ranges()
-                .iter()
-                .map(|range| ClassUnicodeRange::new(range.start() as char, range.end() as char)),
-        )),
+        HirKind::Class(Class::Bytes(set)) => {
+            class(&ClassUnicode::new(set.ranges().iter().map(|range| {
+                ClassUnicodeRange::new(range.start() as char, range.end() as char)
+            })))
+        }
         HirKind::Look(_) => return Err("an anchor or word boundary inside it".to_owned()),
         HirKind::Repetition(Repetition { min, max, sub, .. }) => {
             let times = match (min, max) {

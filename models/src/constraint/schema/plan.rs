@@ -15,6 +15,8 @@ use super::text::{Shortest, Text};
 const MAX_RULES: usize = 4_000;
 /// Patterns for the names of one object's members.
 const MAX_PATTERNS: usize = 4;
+/// Patterns that one string must have or not have.
+const MAX_MEETING: usize = 4;
 /// Values among which the items of an array without repetition are chosen one by one.
 const MAX_CHOICES: usize = 40;
 /// A length no value has.
@@ -90,10 +92,14 @@ impl Plan {
         while next < plan.rules.len() {
             let demand = plan.demands[next].clone();
             if plan.rules.len() > MAX_RULES {
-                return Err(Refusal::limit(format!("it needs more than {MAX_RULES} rules")));
+                return Err(Refusal::limit(format!(
+                    "it needs more than {MAX_RULES} rules"
+                )));
             }
             if !demand.is_empty() {
-                let pointer = demand.first().map(|claim| reader.pointer(*claim).to_owned());
+                let pointer = demand
+                    .first()
+                    .map(|claim| reader.pointer(*claim).to_owned());
                 let at = |refusal: Refusal| refusal.at(pointer.as_deref().unwrap_or(""));
                 plan.rules[next].options = plan.options(reader, &demand).map_err(at)?;
             }
@@ -119,7 +125,11 @@ impl Plan {
         self.rules.len() - 1
     }
 
-    fn options(&mut self, reader: &mut Reader, demand: &Demand) -> Result<Vec<Alternative>, Refusal> {
+    fn options(
+        &mut self,
+        reader: &mut Reader,
+        demand: &Demand,
+    ) -> Result<Vec<Alternative>, Refusal> {
         let mut options: Vec<Alternative> = Vec::new();
         let mut add = |option: Alternative| {
             if !options.contains(&option) {
@@ -177,7 +187,10 @@ impl Plan {
         let mut spans = Vec::new();
         let mut place = start;
         for (claim, least, most) in &array.contains {
-            let least = usize::try_from(*least).ok().filter(|n| *n <= 1_000).ok_or_else(large)?;
+            let least = usize::try_from(*least)
+                .ok()
+                .filter(|n| *n <= 1_000)
+                .ok_or_else(large)?;
             let most = most.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
             if most.is_some_and(|most| most < least) {
                 return Ok(None);
@@ -187,9 +200,9 @@ impl Plan {
                 place += least;
             }
         }
-        let ends = spans.iter().map(|(_, place, least, most)| {
-            place + least.max(&most.unwrap_or(0).min(least + 8))
-        });
+        let ends = spans
+            .iter()
+            .map(|(_, place, least, most)| place + least.max(&most.unwrap_or(0).min(least + 8)));
         let count = ends.fold(array.firsts(), usize::max);
         let demand = |index: usize| {
             let mut demand = array.demand(index);
@@ -238,14 +251,20 @@ impl Plan {
         Ok(Some(plan))
     }
 
-    fn object(&mut self, reader: &mut Reader, object: &Objects) -> Result<Option<ObjectPlan>, Refusal> {
+    fn object(
+        &mut self,
+        reader: &mut Reader,
+        object: &Objects,
+    ) -> Result<Option<ObjectPlan>, Refusal> {
         let allowed = match object.names.is_empty() {
             true => None,
             false => Some(name_sets(reader, &object.names)?),
         };
         let may = |name: &str| {
             !object.forbidden.contains(name)
-                && allowed.as_ref().is_none_or(|sets| sets.iter().any(|set| set_has(set, name)))
+                && allowed
+                    .as_ref()
+                    .is_none_or(|sets| sets.iter().any(|set| set_has(set, name)))
         };
         let mut members = Vec::new();
         let mut taken: Vec<Text> = Vec::new();
@@ -291,7 +310,10 @@ impl Plan {
     ) -> Result<Vec<(Text, usize)>, Refusal> {
         let mut patterns: Vec<&Pattern> = Vec::new();
         for (pattern, _) in object.layers.iter().flat_map(|layer| &layer.patterns) {
-            if !patterns.iter().any(|known| known.source() == pattern.source()) {
+            if !patterns
+                .iter()
+                .any(|known| known.source() == pattern.source())
+            {
                 patterns.push(pattern);
             }
         }
@@ -361,7 +383,10 @@ impl Plan {
             let mut changed = false;
             for index in 0..self.rules.len() {
                 let options = std::mem::take(&mut self.rules[index].options);
-                let shortest = options.iter().map(|option| self.option_length(option)).min();
+                let shortest = options
+                    .iter()
+                    .map(|option| self.option_length(option))
+                    .min();
                 self.rules[index].options = options;
                 if let Some(shortest) = shortest
                     && shortest < self.rules[index].length
@@ -385,7 +410,10 @@ impl Plan {
                 if let Some(choices) = &array.choices {
                     let mut lengths: Vec<usize> = choices.iter().map(String::len).collect();
                     lengths.sort_unstable();
-                    lengths.iter().take(array.least).for_each(|length| add(length + 1));
+                    lengths
+                        .iter()
+                        .take(array.least)
+                        .for_each(|length| add(length + 1));
                     return total;
                 }
                 for index in 0..array.least.min(array.first.len()) {
@@ -502,14 +530,22 @@ fn size(size: u64) -> usize {
 /// The values without parts that a case allows.
 fn scalars(case: &Case) -> Result<Vec<Text>, Refusal> {
     let mut texts = Vec::new();
-    let words = [(case.null, "null"), (case.booleans[0], "false"), (case.booleans[1], "true")];
+    let words = [
+        (case.null, "null"),
+        (case.booleans[0], "false"),
+        (case.booleans[1], "true"),
+    ];
     for (_, word) in words.into_iter().filter(|(may, _)| *may) {
         texts.push(Text::Literal(word.to_owned()));
     }
     if let Some(numbers) = &case.number {
         match numbers.listed() {
             Some(listed) => {
-                texts.extend(listed.into_iter().map(|number| Text::Literal(number.to_string())));
+                texts.extend(
+                    listed
+                        .into_iter()
+                        .map(|number| Text::Literal(number.to_string())),
+                );
             }
             None => {
                 let mut sets = vec![numbers.range.text()];
@@ -574,9 +610,15 @@ fn strings(of: &Strings) -> Result<Text, Refusal> {
     };
     if of.shortest > 0 || of.longest.is_some() || of.patterns.is_empty() && of.formats.is_empty() {
         if of.shortest.max(of.longest.unwrap_or(0)) > 100_000 {
-            return Err(refuse("maxLength")("lengths over 100,000 are not counted".to_owned()));
+            return Err(refuse("maxLength")(
+                "lengths over 100,000 are not counted".to_owned(),
+            ));
         }
         sets.push(Text::Regex(format!("\"{CHARACTER}{times}\"")));
+    }
+    if of.patterns.len() > MAX_MEETING {
+        let why = format!("more than {MAX_MEETING} patterns meet in one string");
+        return Err(refuse("pattern")(why));
     }
     for (pattern, wanted) in &of.patterns {
         let set = pattern.quoted().map_err(refuse("pattern"))?;
@@ -603,7 +645,10 @@ fn set_has(of: &Strings, text: &str) -> bool {
     let fits = |format: &&str| {
         Regex::new(&format!("^(?:{format})$")).is_ok_and(|regex| regex.is_match(text))
     };
-    let listed = of.one_of.as_ref().is_none_or(|texts| texts.iter().any(|other| other == text));
+    let listed = of
+        .one_of
+        .as_ref()
+        .is_none_or(|texts| texts.iter().any(|other| other == text));
     listed && of.contains(text) && of.formats.iter().all(fits)
 }
 

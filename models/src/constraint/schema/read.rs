@@ -14,9 +14,7 @@ use super::document::{Document, step};
 use super::format;
 use super::number::{Bound, Decimal, Range};
 use super::pattern::Pattern;
-use super::shape::{
-    Arrays, Case, Claim, Demand, Layer, Numbers, Objects, Row, Strings,
-};
+use super::shape::{Arrays, Case, Claim, Demand, Layer, Numbers, Objects, Row, Strings};
 
 /// Schemas whose keywords combine to more cases are refused.
 const MAX_CASES: usize = 400;
@@ -29,12 +27,39 @@ const MAX_NESTING: usize = 120;
 
 /// Keywords that say nothing about values, or that others speak for.
 const SILENT: [&str; 33] = [
-    "$schema", "$id", "id", "$anchor", "$dynamicAnchor", "$defs", "definitions", "$comment",
-    "title", "description", "default", "examples", "example", "readOnly", "writeOnly",
-    "deprecated", "contentEncoding", "contentSchema", "then", "else",
-    "prefixItems", "additionalItems", "patternProperties", "additionalProperties", "minContains",
-    "maxContains", "exclusiveMinimum", "exclusiveMaximum", "unevaluatedItems",
-    "unevaluatedProperties", "$recursiveAnchor", "x-order", "nullable",
+    "$schema",
+    "$id",
+    "id",
+    "$anchor",
+    "$dynamicAnchor",
+    "$defs",
+    "definitions",
+    "$comment",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "example",
+    "readOnly",
+    "writeOnly",
+    "deprecated",
+    "contentEncoding",
+    "contentSchema",
+    "then",
+    "else",
+    "prefixItems",
+    "additionalItems",
+    "patternProperties",
+    "additionalProperties",
+    "minContains",
+    "maxContains",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "$recursiveAnchor",
+    "x-order",
+    "nullable",
 ];
 
 /// Keywords that are read together, by the one they are read at.
@@ -87,7 +112,11 @@ impl Reader {
         let next = self.entries.len();
         let schema = *self.by_pointer.entry(pointer.to_owned()).or_insert(next);
         if schema == next {
-            let value = self.document.at(pointer).cloned().unwrap_or(Value::Bool(true));
+            let value = self
+                .document
+                .at(pointer)
+                .cloned()
+                .unwrap_or(Value::Bool(true));
             self.entries.push(Entry {
                 value: Rc::new(value),
                 pointer: pointer.to_owned(),
@@ -202,7 +231,10 @@ impl Reader {
         if schema.contains_key("unevaluatedProperties") {
             let claim = self.claim(&format!("{pointer}/unevaluatedProperties"));
             for case in &mut cases {
-                case.object = case.object.take().map(|object| closed_object(&object, claim));
+                case.object = case
+                    .object
+                    .take()
+                    .map(|object| closed_object(&object, claim));
             }
         }
         if schema.contains_key("unevaluatedItems") {
@@ -217,7 +249,11 @@ impl Reader {
     fn failing(&mut self, schema: &Map<String, Value>, pointer: &str) -> Cases {
         let mut cases = Vec::new();
         for key in self.keywords(schema) {
-            cases.extend(self.keyword(schema, key, pointer, false)?.into_iter().flatten());
+            cases.extend(
+                self.keyword(schema, key, pointer, false)?
+                    .into_iter()
+                    .flatten(),
+            );
         }
         match cases.len() > MAX_CASES {
             true => Err(Refusal::limit("its keywords combine in too many ways").at(pointer)),
@@ -317,18 +353,24 @@ impl Reader {
             "pattern" => {
                 let source = value.as_str().ok_or_else(|| wrong("a text"))?;
                 let pattern = self.pattern(source, "pattern", pointer)?;
-                kind(holds, Case::strings(Strings {
-                    patterns: vec![(pattern, holds)],
-                    ..Strings::default()
-                }))
+                kind(
+                    holds,
+                    Case::strings(Strings {
+                        patterns: vec![(pattern, holds)],
+                        ..Strings::default()
+                    }),
+                )
             }
             "format" => {
                 let name = value.as_str().ok_or_else(|| wrong("a text"))?;
                 match format::regex(name).filter(|_| holds) {
-                    Some(regex) => kind(true, Case::strings(Strings {
-                        formats: vec![regex],
-                        ..Strings::default()
-                    })),
+                    Some(regex) => kind(
+                        true,
+                        Case::strings(Strings {
+                            formats: vec![regex],
+                            ..Strings::default()
+                        }),
+                    ),
                     None => return Ok(None),
                 }
             }
@@ -337,24 +379,40 @@ impl Reader {
                 let encoding = schema.get("contentEncoding").and_then(Value::as_str);
                 let regex = format::content(value.as_str(), encoding);
                 match regex.filter(|_| holds && !self.document.new) {
-                    Some(regex) => kind(true, Case::strings(Strings {
-                        formats: vec![regex],
-                        ..Strings::default()
-                    })),
+                    Some(regex) => kind(
+                        true,
+                        Case::strings(Strings {
+                            formats: vec![regex],
+                            ..Strings::default()
+                        }),
+                    ),
                     None => return Ok(None),
                 }
             }
             "items" => return self.items(schema, pointer, holds).map(Some),
             "contains" => {
                 let claim = self.claim(&here);
-                let limit = |key: &str| schema.get(key).and_then(whole).filter(|_| !self.document.old);
-                contains_cases(claim, limit("minContains").unwrap_or(1), limit("maxContains"), holds)
+                let limit = |key: &str| {
+                    schema
+                        .get(key)
+                        .and_then(whole)
+                        .filter(|_| !self.document.old)
+                };
+                contains_cases(
+                    claim,
+                    limit("minContains").unwrap_or(1),
+                    limit("maxContains"),
+                    holds,
+                )
             }
             "uniqueItems" => match (value, holds) {
-                (Value::Bool(true), true) => kind(true, Case::arrays(Arrays {
-                    unique: true,
-                    ..Arrays::default()
-                })),
+                (Value::Bool(true), true) => kind(
+                    true,
+                    Case::arrays(Arrays {
+                        unique: true,
+                        ..Arrays::default()
+                    }),
+                ),
                 _ => return Ok(None),
             },
             "properties" => return self.members(schema, pointer, holds).map(Some),
@@ -364,20 +422,26 @@ impl Reader {
                     return Ok(None);
                 };
                 match holds {
-                    true => kind(true, Case::objects(Objects {
-                        required: names.into_iter().collect(),
-                        ..Objects::default()
-                    })),
+                    true => kind(
+                        true,
+                        Case::objects(Objects {
+                            required: names.into_iter().collect(),
+                            ..Objects::default()
+                        }),
+                    ),
                     false => names.into_iter().map(without).collect(),
                 }
             }
             "propertyNames" => match holds {
                 true => {
                     let names = Demand::from([self.claim(&here)]);
-                    kind(true, Case::objects(Objects {
-                        names,
-                        ..Objects::default()
-                    }))
+                    kind(
+                        true,
+                        Case::objects(Objects {
+                            names,
+                            ..Objects::default()
+                        }),
+                    )
                 }
                 false => return Ok(None),
             },
@@ -404,7 +468,10 @@ impl Reader {
                 for (index, claim) in claims.iter().enumerate() {
                     if holds {
                         let mut demand: Demand = all(false).collect();
-                        demand.remove(&Claim { holds: false, ..*claim });
+                        demand.remove(&Claim {
+                            holds: false,
+                            ..*claim
+                        });
                         if demand.len() + 1 < claims.len() {
                             // The same schema twice never holds once.
                             continue;
@@ -569,7 +636,9 @@ impl Reader {
                 None | Some(Value::Bool(_)) => Ok(None),
                 Some(value) => match value.as_number().and_then(Decimal::of) {
                     Some(decimal) => Ok(Some(decimal)),
-                    None => Err(Refusal::malformed(format!("`{key}` must be a number")).at(pointer)),
+                    None => {
+                        Err(Refusal::malformed(format!("`{key}` must be a number")).at(pointer))
+                    }
                 },
             }
         };
@@ -595,13 +664,20 @@ impl Reader {
                     })]
                 }));
             }
-            return Ok(Some(kind(true, of(Range {
-                divisors: vec![divisor],
-                ..Range::default()
-            }))));
+            return Ok(Some(kind(
+                true,
+                of(Range {
+                    divisors: vec![divisor],
+                    ..Range::default()
+                }),
+            )));
         }
         let low = key == "minimum";
-        let strict = if low { "exclusiveMinimum" } else { "exclusiveMaximum" };
+        let strict = if low {
+            "exclusiveMinimum"
+        } else {
+            "exclusiveMaximum"
+        };
         // In draft 4 it was a boolean beside the bound.
         let beside = schema.get(strict) == Some(&Value::Bool(true));
         let bounds = [
@@ -655,7 +731,10 @@ impl Reader {
             (false, true) => ("", "items"),
             (false, false) => ("prefixItems", "items"),
         };
-        let count = schema.get(first).and_then(Value::as_array).map_or(0, Vec::len);
+        let count = schema
+            .get(first)
+            .and_then(Value::as_array)
+            .map_or(0, Vec::len);
         let first: Vec<Demand> = (0..count)
             .map(|index| Demand::from([self.claim(&format!("{pointer}/{first}/{index}"))]))
             .collect();
@@ -668,13 +747,21 @@ impl Reader {
                 rest: rest.map(|claim| Demand::from([claim])),
                 evaluates: true,
             };
-            return Ok(kind(true, Case::arrays(Arrays {
-                rows: vec![row],
-                ..Arrays::default()
-            })));
+            return Ok(kind(
+                true,
+                Case::arrays(Arrays {
+                    rows: vec![row],
+                    ..Arrays::default()
+                }),
+            ));
         }
         let mut cases = Vec::new();
-        let fails = |claim: &Claim| Demand::from([Claim { holds: false, ..*claim }]);
+        let fails = |claim: &Claim| {
+            Demand::from([Claim {
+                holds: false,
+                ..*claim
+            }])
+        };
         for (index, demand) in first.iter().enumerate() {
             let mut items = vec![Demand::new(); index];
             items.extend(demand.iter().map(fails));
@@ -691,7 +778,10 @@ impl Reader {
     fn members(&mut self, schema: &Map<String, Value>, pointer: &str, holds: bool) -> Cases {
         let keys = |key: &str| -> Vec<String> {
             let named = schema.get(key).and_then(Value::as_object);
-            named.into_iter().flat_map(|named| named.keys().cloned()).collect()
+            named
+                .into_iter()
+                .flat_map(|named| named.keys().cloned())
+                .collect()
         };
         let mut named = Vec::new();
         for name in keys("properties") {
@@ -710,19 +800,34 @@ impl Reader {
         if holds {
             let one = |claim: Claim| Demand::from([claim]);
             let layer = Layer {
-                named: named.into_iter().map(|(name, claim)| (name, one(claim))).collect(),
-                patterns: patterns.into_iter().map(|(p, claim)| (p, one(claim))).collect(),
+                named: named
+                    .into_iter()
+                    .map(|(name, claim)| (name, one(claim)))
+                    .collect(),
+                patterns: patterns
+                    .into_iter()
+                    .map(|(p, claim)| (p, one(claim)))
+                    .collect(),
                 others: others.map(one),
                 evaluates: true,
             };
-            return Ok(kind(true, Case::objects(Objects {
-                layers: vec![layer],
-                ..Objects::default()
-            })));
+            return Ok(kind(
+                true,
+                Case::objects(Objects {
+                    layers: vec![layer],
+                    ..Objects::default()
+                }),
+            ));
         }
         let mut cases = Vec::new();
         for (name, claim) in &named {
-            cases.push(with(name.clone(), Claim { holds: false, ..*claim }));
+            cases.push(with(
+                name.clone(),
+                Claim {
+                    holds: false,
+                    ..*claim
+                },
+            ));
         }
         let spoken_of = |name: &str| {
             named.iter().any(|(key, _)| key == name)
@@ -732,7 +837,10 @@ impl Reader {
             let name = ["other", "extra", "more", "x", "_"]
                 .into_iter()
                 .find(|name| !spoken_of(name));
-            let claim = Claim { holds: false, ..others };
+            let claim = Claim {
+                holds: false,
+                ..others
+            };
             cases.extend(name.map(|name| with(name.to_owned(), claim)));
         }
         Ok(cases)
@@ -849,7 +957,11 @@ fn types_case(types: &[String], holds: bool) -> Option<Vec<Case>> {
 
 /// A whole number from zero up, written with or without `.0`.
 fn whole(value: &Value) -> Option<u64> {
-    let float = || value.as_f64().filter(|f| f.fract() == 0.0 && (0.0..1e15).contains(f));
+    let float = || {
+        value
+            .as_f64()
+            .filter(|f| f.fract() == 0.0 && (0.0..1e15).contains(f))
+    };
     value.as_u64().or_else(|| float().map(|f| f as u64))
 }
 
@@ -864,23 +976,26 @@ fn size_case(key: &str, size: u64, holds: bool) -> Vec<Case> {
         },
         (false, false) => (size + 1, None),
     };
-    kind(holds, match &key[3..] {
-        "Length" => Case::strings(Strings {
-            shortest: least,
-            longest: most,
-            ..Strings::default()
-        }),
-        "Items" => Case::arrays(Arrays {
-            least,
-            most,
-            ..Arrays::default()
-        }),
-        _ => Case::objects(Objects {
-            least,
-            most,
-            ..Objects::default()
-        }),
-    })
+    kind(
+        holds,
+        match &key[3..] {
+            "Length" => Case::strings(Strings {
+                shortest: least,
+                longest: most,
+                ..Strings::default()
+            }),
+            "Items" => Case::arrays(Arrays {
+                least,
+                most,
+                ..Arrays::default()
+            }),
+            _ => Case::objects(Objects {
+                least,
+                most,
+                ..Objects::default()
+            }),
+        },
+    )
 }
 
 fn contains_cases(claim: Claim, least: u64, most: Option<u64>, holds: bool) -> Vec<Case> {

@@ -174,7 +174,11 @@ impl Case {
 
     /// The values in both.
     pub fn meet(&self, other: &Self) -> Self {
-        fn both<T>(a: &Option<Rc<T>>, b: &Option<Rc<T>>, meet: fn(&T, &T) -> Option<T>) -> Option<Rc<T>> {
+        fn both<T>(
+            a: &Option<Rc<T>>,
+            b: &Option<Rc<T>>,
+            meet: fn(&T, &T) -> Option<T>,
+        ) -> Option<Rc<T>> {
             meet(a.as_deref()?, b.as_deref()?).map(Rc::new)
         }
         Self {
@@ -302,7 +306,10 @@ impl Strings {
         length >= self.shortest
             && self.longest.is_none_or(|longest| length <= longest)
             && !self.none_of.iter().any(|other| other == text)
-            && self.patterns.iter().all(|(p, wanted)| p.matches(text) == *wanted)
+            && self
+                .patterns
+                .iter()
+                .all(|(p, wanted)| p.matches(text) == *wanted)
     }
 
     /// The texts one by one, where they are listed.
@@ -328,14 +335,24 @@ impl Arrays {
     pub fn demand(&self, index: usize) -> Demand {
         let mut demand = Demand::new();
         for row in &self.rows {
-            demand.extend(row.first.get(index).or(row.rest.as_ref()).into_iter().flatten());
+            demand.extend(
+                row.first
+                    .get(index)
+                    .or(row.rest.as_ref())
+                    .into_iter()
+                    .flatten(),
+            );
         }
         demand
     }
 
     /// How many first items have demands of their own.
     pub fn firsts(&self) -> usize {
-        self.rows.iter().map(|row| row.first.len()).max().unwrap_or(0)
+        self.rows
+            .iter()
+            .map(|row| row.first.len())
+            .max()
+            .unwrap_or(0)
     }
 }
 
@@ -350,15 +367,18 @@ impl Objects {
             names: self.names.clone(),
         };
         met.names.extend(&other.names);
-        let possible = met.most.is_none_or(|most| {
-            met.least <= most && met.required.len() as u64 <= most
-        });
+        let possible = met
+            .most
+            .is_none_or(|most| met.least <= most && met.required.len() as u64 <= most);
         (possible && met.required.is_disjoint(&met.forbidden)).then_some(met)
     }
 
     /// What a member of this name must satisfy.
     pub fn demand(&self, name: &str) -> Demand {
-        self.layers.iter().flat_map(|layer| layer.demand(name)).collect()
+        self.layers
+            .iter()
+            .flat_map(|layer| layer.demand(name))
+            .collect()
     }
 
     /// The names that are spoken of, in the order of the schemas.

@@ -105,7 +105,11 @@ impl Writer<'_> {
     fn any(&mut self) -> String {
         let prefix = self.prefix;
         let name = format!("{prefix}any{ANY_DEPTH}");
-        if self.lines.iter().any(|line| line.starts_with(&format!("{name}:"))) {
+        if self
+            .lines
+            .iter()
+            .any(|line| line.starts_with(&format!("{name}:")))
+        {
             return name;
         }
         let string = Text::Regex(format!("\"{CHARACTER}*\""));
@@ -161,16 +165,28 @@ impl Writer<'_> {
             } else {
                 let more = times(least.saturating_sub(1), most - 1);
                 let items = format!("{rest} ({comma} {rest}){more}");
-                if least == 0 { format!("({items})?") } else { items }
+                if least == 0 {
+                    format!("({items})?")
+                } else {
+                    items
+                }
             };
             if least > i32::MAX as usize || (array.most.is_some() && most > i32::MAX as usize) {
                 return Err(Refusal::limit("its arrays are too long"));
             }
         }
         for (index, rule) in array.first[..count].iter().enumerate().rev() {
-            let between = if index > 0 { format!("{comma} ") } else { String::new() };
+            let between = if index > 0 {
+                format!("{comma} ")
+            } else {
+                String::new()
+            };
             let part = format!("{between}{} {tail}", item(rule));
-            let part = if index < array.least { part } else { format!("({part})?") };
+            let part = if index < array.least {
+                part
+            } else {
+                format!("({part})?")
+            };
             // A rule of its own keeps long tuples from nesting.
             let part_name = format!("{name}-{index}");
             self.line(format!("{part_name}: {part}"))?;
@@ -185,7 +201,10 @@ impl Writer<'_> {
         let mut members = Vec::new();
         for member in &object.members {
             let key = self.literal(&member.name);
-            members.push((format!("{key} {colon} {prefix}r{}", member.rule), member.required));
+            members.push((
+                format!("{key} {colon} {prefix}r{}", member.rule),
+                member.required,
+            ));
         }
         let mut others = Vec::new();
         for (key, rule) in &object.others {
@@ -200,8 +219,14 @@ impl Writer<'_> {
             }
         };
         let required = members.iter().filter(|(_, required)| *required).count();
-        let most = object.most.filter(|most| other.is_some() || *most < members.len());
-        let least = if object.least > required { object.least } else { 0 };
+        let most = object
+            .most
+            .filter(|most| other.is_some() || *most < members.len());
+        let least = if object.least > required {
+            object.least
+        } else {
+            0
+        };
         let start = self.counted(name, &members, other.as_deref(), least, most)?;
         let (open, close) = (self.literal("{"), self.literal("}"));
         self.line(format!("{name}: {open} {start} {close}"))
@@ -233,7 +258,11 @@ impl Writer<'_> {
                 Some(most) => format!("{{{},{}}}", least.saturating_sub(1), most - 1),
             };
             let items = format!("{other} ({comma} {other}){times}");
-            return Ok(if least == 0 { format!("({items})?") } else { items });
+            return Ok(if least == 0 {
+                format!("({items})?")
+            } else {
+                items
+            });
         }
         // How many of the parts from each place on must come.
         let must = |place: usize| parts[place..].iter().filter(|(_, must)| *must).count();
@@ -244,7 +273,13 @@ impl Writer<'_> {
             most.is_none_or(|most| count + must(place) <= most)
                 && (other.is_some() || reach >= least)
         };
-        let comma_at = |count: usize| if count > 0 { format!("{comma} ") } else { String::new() };
+        let comma_at = |count: usize| {
+            if count > 0 {
+                format!("{comma} ")
+            } else {
+                String::new()
+            }
+        };
         let mut waiting = vec![(0, 0)];
         let mut seen = std::collections::HashSet::from([(0, 0)]);
         while let Some((place, count)) = waiting.pop() {

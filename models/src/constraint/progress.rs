@@ -102,15 +102,19 @@ impl Constraint {
     }
 
     /// Like [`Constraint::guarded`] for what reports no failure.
-    pub(super) fn run<T>(&mut self, what: &str, f: impl FnOnce(&mut TokenParser) -> T) -> Result<T> {
+    pub(super) fn run<T>(
+        &mut self,
+        what: &str,
+        f: impl FnOnce(&mut TokenParser) -> T,
+    ) -> Result<T> {
         self.guarded(what, |parser| Ok::<_, String>(f(parser)))
     }
 
     /// Finds out whether the answer may or must end here.
     fn look(&mut self) -> Result<()> {
         self.must_end = self.guarded("looking for the end", TokenParser::check_stop)?;
-        self.complete = self.must_end
-            || self.run("looking for the end", TokenParser::is_accepting)?;
+        self.complete =
+            self.must_end || self.run("looking for the end", TokenParser::is_accepting)?;
         Ok(())
     }
 
@@ -208,7 +212,9 @@ impl Constraint {
         if self.must_end {
             return Ok(tokens.is_empty());
         }
-        let valid = self.guarded("checking tokens", |parser| parser.validate_tokens_raw(tokens))?;
+        let valid = self.guarded("checking tokens", |parser| {
+            parser.validate_tokens_raw(tokens)
+        })?;
         Ok(valid == tokens.len())
     }
 

@@ -45,6 +45,8 @@ pub(super) struct Closing {
     behind: Behind,
     /// Those of the mask before, which often still hold.
     hints: Behind,
+    /// Whether anything was searched for yet.
+    begun: bool,
     /// The last groups, and where they were found.
     groups: Option<(StateID, Mask, Arc<Groups>)>,
 }
@@ -60,6 +62,7 @@ impl Closing {
             since: 0,
             behind: Arc::default(),
             hints: Arc::default(),
+            begun: false,
             groups: None,
         }
     }
@@ -211,6 +214,12 @@ impl Constraint {
         if self.must_end() {
             return None;
         }
+        if given.is_empty() && self.closing.begun {
+            // Only a mask that is not remembered fills up what the lexer may spend.
+            self.parser.invalidate_bias_cache();
+            self.mask().ok()?;
+        }
+        self.closing.begun = true;
         let (vocabulary, watch) = (self.vocabulary.clone(), self.watch.clone());
         let steps = *effort;
         let (path, left) = self

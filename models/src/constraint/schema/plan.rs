@@ -331,7 +331,7 @@ impl Plan {
                 let place = patterns.iter().position(|p| p.source() == pattern.source());
                 place.is_some_and(|place| matched >> place & 1 == 1)
             };
-            let mut sets = vec![Text::Regex(format!("\"{CHARACTER}{{0,60}}\""))];
+            let mut sets = vec![Text::Regex(format!("\"{CHARACTER}*\""))];
             for pattern in &patterns {
                 let set = pattern.quoted().map_err(refuse)?;
                 sets.push(if has(pattern) { set } else { set.not() });

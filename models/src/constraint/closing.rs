@@ -14,17 +14,19 @@ use llguidance::derivre::StateID;
 use llguidance::earley::ParserRecognizer;
 use llguidance::toktrie::{Recognizer, TokTrie, TokenId, TrieNode};
 
-use super::constraint::Constraint;
 use super::mask::Mask;
+use super::progress::Constraint;
 use super::search::{Search, rows};
 use super::watch::Watch;
 
-/// Steps of the first search, and of one that has to find something.
-const FIRST_EFFORT: usize = 4_000;
-/// Steps of a search from behind one token.
-const EFFORT: usize = 60;
-/// Steps of all searches for one mask.
-const MASK_EFFORT: usize = 600;
+/// The effort of a search that has to find something; its measure is [`Search::effort`].
+const FIRST_EFFORT: usize = 3_000_000;
+/// The effort of a search from behind one token.
+const EFFORT: usize = 20_000;
+/// The effort of all searches for one mask.
+const MASK_EFFORT: usize = 120_000;
+/// What looking at all costs, however little is found.
+const LOOK: usize = 500;
 /// Tokens of one group that are looked at one by one.
 const MAX_APART: usize = 64;
 /// A way of more bytes for each token that is left is not looked for.
@@ -40,8 +42,17 @@ pub(super) struct Closing {
     /// Tokens committed since it was known, other than its own.
     since: usize,
     /// For the tokens of the last mask, the way from behind each.
-    behind: Arc<Vec<(Vec<TokenId>, Vec<TokenId>)>>,
+    behind: Behind,
+    /// Those of the mask before, which often still hold.
+    hints: Behind,
+    /// Whether anything was searched for yet.
+    begun: bool,
+    /// The last groups, and where they were found.
+    groups: Option<(StateID, Mask, Arc<Groups>)>,
 }
+
+type Behind = Arc<Vec<(Vec<TokenId>, Vec<TokenId>)>>;
+type Groups = Vec<Vec<TokenId>>;
 
 impl Closing {
     pub fn new(growth: Option<usize>) -> Self {
@@ -50,6 +61,9 @@ impl Closing {
             way: None,
             since: 0,
             behind: Arc::default(),
+            hints: Arc::default(),
+            begun: false,
+            groups: None,
         }
     }
 
@@ -65,7 +79,7 @@ impl Closing {
             }
             _ => self.since += 1,
         }
-        self.behind = Arc::default();
+        self.hints = std::mem::take(&mut self.behind);
     }
 
     /// Whether any way of `left` tokens may be missed by the next token.
@@ -73,8 +87,8 @@ impl Closing {
         let (Some(growth), Some(way)) = (self.growth, &self.way) else {
             return true;
         };
-        // Searches find ways that are not the shortest, so there is room for twice as much.
-        let step = growth.saturating_mul(2).saturating_add(8);
+        // Searches find ways that are not the shortest, so there is room for more.
+        let step = growth.saturating_add(growth / 2).saturating_add(8);
         left <= way
             .len()
             .saturating_add(step.saturating_mul(self.since + 1))
@@ -163,7 +177,7 @@ impl Constraint {
 
     /// The shortest end of `way` that leads from behind `before` to an acceptable end.
     fn rest_of(&mut self, before: &[TokenId], way: &[TokenId]) -> Option<Vec<TokenId>> {
-        for skipped in (0..=way.len().min(6)).rev() {
+        for skipped in (0..=way.len().min(3)).rev() {
             let rest = &way[skipped..];
             if self.leads_to_end(before, rest) {
                 return Some(rest.to_vec());
@@ -186,8 +200,8 @@ impl Constraint {
             })
     }
 
-    /// Looks for a way of at most `at_most` tokens from behind `given` to the end, and takes the
-    /// steps it needs off `effort`.
+    /// Looks for a way of at most `at_most` tokens from behind `given` to the end, and takes what
+    /// that costs off `effort`.
     fn search(
         &mut self,
         given: &[TokenId],
@@ -200,6 +214,12 @@ impl Constraint {
         if self.must_end() {
             return None;
         }
+        if given.is_empty() && self.closing.begun {
+            // Only a mask that is not remembered fills up what the lexer may spend.
+            self.parser.invalidate_bias_cache();
+            self.mask().ok()?;
+        }
+        self.closing.begun = true;
         let (vocabulary, watch) = (self.vocabulary.clone(), self.watch.clone());
         let steps = *effort;
         let (path, left) = self
@@ -240,18 +260,17 @@ impl Constraint {
             mask.insert(*next);
         }
         let allowed = self.mask()?;
-        let vocabulary = self.vocabulary.clone();
-        let groups = self.run("looking at the next tokens", |parser| {
-            groups(vocabulary.trie(), parser, &allowed)
-        })?;
-        let groups = match self.watch.as_ref().is_some_and(Watch::is_alert) {
-            true => apart(groups),
-            false => groups,
-        };
+        let groups = self.groups(&allowed)?;
+        let hints = std::mem::take(&mut self.closing.hints);
+        let hint = |token: TokenId| hints.iter().find(|(group, _)| group[0] == token);
         let mut behind = Vec::new();
         let mut unsure = Vec::new();
         for group in groups {
-            match self.rest_of(&group[..1], way) {
+            let known = hint(group[0])
+                .map(|(_, way)| way.clone())
+                .filter(|way| way.len() < left && self.leads_to_end(&group[..1], way))
+                .or_else(|| self.rest_of(&group[..1], way));
+            match known {
                 Some(rest) if rest.len() < left => behind.push((group, rest)),
                 _ => unsure.push(group),
             }
@@ -263,8 +282,7 @@ impl Constraint {
             let mut steps = effort.min(EFFORT);
             let before = steps;
             let found = self.search(&group[..1], left - 1, &mut steps);
-            // Looking at all is some effort, too.
-            effort = effort.saturating_sub(before - steps + 1);
+            effort = effort.saturating_sub(before - steps + LOOK);
             behind.extend(found.map(|rest| (group, rest)));
             if effort == 0 {
                 break;
@@ -276,10 +294,36 @@ impl Constraint {
         self.closing.behind = Arc::new(behind);
         Ok(mask)
     }
+
+    /// The allowed tokens in groups after which the answer stands in the same place.
+    fn groups(&mut self, allowed: &Mask) -> Result<Groups> {
+        let vocabulary = self.vocabulary.clone();
+        let last = self.closing.groups.take();
+        let (state, groups) = self.run("looking at the next tokens", |parser| {
+            let within = parser.parser.currently_forced_bytes().is_empty();
+            let state = parser
+                .parser
+                .with_recognizer(|recognizer| recognizer.lexer_state());
+            // Inside one terminal the next tokens go where the last ones went.
+            let groups = match last {
+                Some((known, mask, groups)) if within && known == state && mask == *allowed => {
+                    groups
+                }
+                _ => Arc::new(walk(vocabulary.trie(), parser, allowed)),
+            };
+            (within.then_some(state), groups)
+        })?;
+        self.closing.groups = state.map(|state| (state, allowed.clone(), groups.clone()));
+        let groups = groups.to_vec();
+        Ok(match self.watch.as_ref().is_some_and(Watch::is_alert) {
+            true => apart(groups),
+            false => groups,
+        })
+    }
 }
 
 /// Groups of tokens after which the grammar stands in the same place.
-fn groups(trie: &TokTrie, parser: &mut TokenParser, allowed: &Mask) -> Vec<Vec<TokenId>> {
+fn walk(trie: &TokTrie, parser: &mut TokenParser, allowed: &Mask) -> Groups {
     // Bytes that must come and that no token has brought yet.
     let forced = parser.parser.currently_forced_bytes().to_vec();
     let mut walk = Walk {
@@ -313,7 +357,7 @@ fn groups(trie: &TokTrie, parser: &mut TokenParser, allowed: &Mask) -> Vec<Vec<T
 
 /// Small groups token by token: what a watch forbids may be one of them alone. In large ones, such
 /// as all that may stand in a string, there is always another.
-fn apart(groups: Vec<Vec<TokenId>>) -> Vec<Vec<TokenId>> {
+fn apart(groups: Groups) -> Groups {
     let mut split = Vec::with_capacity(groups.len());
     for group in groups {
         match group.len() <= MAX_APART {

@@ -9,8 +9,8 @@ use llguidance::{Logger, ParserFactory, panic_utils};
 
 use crate::tokenizer::Tokenizer;
 
-use super::constraint::Constraint;
 use super::form::{Form, Source};
+use super::progress::Constraint;
 use super::vocabulary::Vocabulary;
 
 /// Compiling recurses once for each rule that leads to another, so it has a stack of its own.
@@ -100,7 +100,8 @@ fn limits() -> ParserLimits {
     ParserLimits {
         max_items_in_row: 2_000,
         initial_lexer_fuel: 2_000_000,
-        step_lexer_fuel: 400_000,
+        // Searches for an end draw on it too, between two masks.
+        step_lexer_fuel: 3_000_000,
         step_max_items: 60_000,
         max_lexer_states: 50_000,
         // The parser numbers symbols with 16 bits.

@@ -7,16 +7,16 @@
 //! for their order, and a trie of all tokens.
 
 mod closing;
-mod constraint;
 mod form;
 mod grammars;
 mod mask;
+mod progress;
 mod schema;
 mod search;
 mod vocabulary;
 mod watch;
 
-pub use constraint::Constraint;
 pub use form::Form;
 pub use grammars::Grammars;
 pub use mask::Mask;
+pub use progress::Constraint;

@@ -17,10 +17,14 @@ use super::watch::Watch;
 
 /// Ways through one terminal that lead to the same state, where a watch may forbid some.
 const ALIKE: usize = 6;
+/// Bytes that are tried behind each state of a terminal, roughly.
+const TRIES: usize = 100;
 /// States of one terminal that are visited.
 const MAX_STATES: usize = 3_000;
-/// Steps of the first try, the shortest.
-const FIRST_SHARE: usize = 100;
+/// The effort of the first try, the shortest.
+const FIRST_SHARE: usize = 40_000;
+/// Ways to end in one terminal that are tried.
+const MAX_ENDS: usize = 12;
 
 /// A search from where `parser` stands.
 pub(super) struct Search<'a> {
@@ -30,7 +34,7 @@ pub(super) struct Search<'a> {
     pub watch: Option<Watch>,
     /// Tokens that come first in any case.
     pub given: Vec<TokenId>,
-    /// Steps from terminal to terminal that are left.
+    /// What may still be done, in bytes shown to the parser and items it made of them.
     pub effort: usize,
 }
 
@@ -84,18 +88,17 @@ impl Search<'_> {
         cut: &mut bool,
         effort: &mut usize,
     ) -> bool {
-        if self.ends(path) {
+        if self.ends(path, effort) {
             return true;
         }
         if *effort == 0 {
             return false;
         }
-        *effort -= 1;
-        let Branches { ends, onward } = self.branches(path, length, cut);
+        let Branches { ends, onward } = self.branches(path, length, cut, effort);
         let start = path.len();
-        for end in ends {
+        for end in ends.into_iter().take(MAX_ENDS) {
             path.extend(&end);
-            if self.ends(path) {
+            if self.ends(path, effort) {
                 return true;
             }
             path.truncate(start);
@@ -131,10 +134,13 @@ impl Search<'_> {
     }
 
     /// Whether the answer may end behind the given tokens and `path`.
-    fn ends(&mut self, path: &[u8]) -> bool {
+    fn ends(&mut self, path: &[u8], effort: &mut usize) -> bool {
+        let items = self.parser.parser_stats().all_items;
         let end = self.vocabulary.ends()[0];
         let tokens = [&self.given, &self.vocabulary.spell(path), &[end][..]].concat();
         let valid = self.parser.validate_tokens_raw(&tokens);
+        let items = self.parser.parser_stats().all_items - items;
+        *effort = effort.saturating_sub(tokens.len() + items);
         valid.is_ok_and(|valid| valid == tokens.len()) && self.keeps_watch(path)
     }
 
@@ -146,7 +152,13 @@ impl Search<'_> {
     }
 
     /// The ways from behind `path` through one terminal.
-    fn branches(&mut self, path: &[u8], length: usize, cut: &mut bool) -> Branches {
+    fn branches(
+        &mut self,
+        path: &[u8],
+        length: usize,
+        cut: &mut bool,
+        effort: &mut usize,
+    ) -> Branches {
         let mut watch = self.watch.clone();
         let given = path_of(self.vocabulary, self.given.iter());
         if let Some(watch) = &mut watch {
@@ -160,11 +172,14 @@ impl Search<'_> {
         let pushed = whole.get(forced..).unwrap_or_default().to_vec();
         self.parser.parser.with_recognizer(|recognizer| {
             recognizer.trie_started("way");
+            let items = recognizer.stats_mut().all_items;
             let reached = pushed.iter().all(|byte| recognizer.try_push_byte(*byte));
             let branches = match reached {
-                true => through(recognizer, watch.as_ref(), room, cut),
+                true => through(recognizer, watch.as_ref(), room, cut, effort),
                 false => Branches::default(),
             };
+            let items = recognizer.stats_mut().all_items - items;
+            *effort = effort.saturating_sub(pushed.len() + items);
             recognizer.trie_finished();
             branches
         })
@@ -183,6 +198,7 @@ fn through(
     watch: Option<&Watch>,
     room: usize,
     cut: &mut bool,
+    effort: &mut usize,
 ) -> Branches {
     let mut found = Branches::default();
     let alike = if watch.is_some() { ALIKE } else { 1 };
@@ -191,9 +207,10 @@ fn through(
     let mut exits: HashMap<(StateID, u8), usize> = HashMap::new();
     let mut queue: VecDeque<Vec<u8>> = VecDeque::from([Vec::new()]);
     while let Some(way) = queue.pop_front() {
-        if visits.len() > MAX_STATES {
+        if visits.len() > MAX_STATES || *effort == 0 {
             break;
         }
+        *effort = effort.saturating_sub(way.len() + TRIES);
         let pushed = way
             .iter()
             .take_while(|byte| recognizer.try_push_byte(**byte))

@@ -135,6 +135,13 @@ fn forms() -> Vec<(&'static str, Form)> {
                 "type": "string",
             })),
         ),
+        (
+            "four patterns that meet",
+            schema(json!({
+                "allOf": vec![7, 11, 13, 17].into_iter().map(|n| json!({"pattern": format!("^(.{{{n}}})+$")})).collect::<Value>(),
+                "type": "string",
+            })),
+        ),
         ("a far back place", Form::Regex("(a|b)*a(a|b){18}".into())),
         (
             "nested repetition",

@@ -107,7 +107,7 @@ pub fn tokenizer(seed: u64) -> Arc<Tokenizer> {
         .i32s("tokenizer.ggml.token_type", &kinds)
         .u32("tokenizer.ggml.unknown_token_id", 0)
         .u32("tokenizer.ggml.eos_token_id", 1)
-        .bool("tokenizer.ggml.add_space_prefix", seed % 2 == 0)
+        .bool("tokenizer.ggml.add_space_prefix", seed.is_multiple_of(2))
         .to_bytes();
     let file = GgufFile::from_bytes("random", bytes).unwrap();
     Arc::new(Tokenizer::from_gguf(&file).unwrap())

@@ -8,7 +8,7 @@
 //! - `hostile`: what is meant to exhaust time or memory ends in a typed error.
 
 #![cfg(feature = "local")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod forms;
 mod hostile;

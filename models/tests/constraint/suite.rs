@@ -181,3 +181,71 @@ fn the_test_suites_schemas_are_satisfied() {
     println!("{outputs} outputs, {} complaints", complaints.len());
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
+
+/// A parameter list of BFCL as a JSON Schema: it says `dict`, `float`, `tuple` and `any`.
+fn mapped(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut mapped = serde_json::Map::new();
+            for (key, value) in map {
+                let renamed = match (key.as_str(), value.as_str()) {
+                    ("type", Some("dict")) => "object",
+                    ("type", Some("float")) => "number",
+                    ("type", Some("tuple")) => "array",
+                    ("type", Some("any")) => continue,
+                    _ => {
+                        mapped.insert(key.clone(), self::mapped(value));
+                        continue;
+                    }
+                };
+                mapped.insert(key.clone(), renamed.into());
+            }
+            Value::Object(mapped)
+        }
+        Value::Array(list) => list.iter().map(mapped).collect(),
+        _ => value.clone(),
+    }
+}
+
+/// The tools of the Berkeley Function Calling Leaderboard, from the files of `bfcl-eval`.
+#[test]
+fn bfcls_tools_are_satisfied() {
+    let Some(folder) = std::env::var_os("CORBIE_BFCL") else {
+        eprintln!("skipped: CORBIE_BFCL (the folder `bfcl_eval/data`) is not set");
+        return;
+    };
+    let (tokenizer, grammars) = match kit::real_tokenizer() {
+        Some(tokenizer) => (tokenizer.clone(), Grammars::new(tokenizer).unwrap()),
+        None => kit::grammars(1),
+    };
+    let mut schemas: Vec<Value> = Vec::new();
+    for name in ["simple_python", "multiple", "parallel", "parallel_multiple"] {
+        let path = Path::new(&folder).join(format!("BFCL_v4_{name}.json"));
+        for line in std::fs::read_to_string(path).unwrap().lines() {
+            let case: Value = serde_json::from_str(line).unwrap();
+            for function in case["function"].as_array().unwrap() {
+                let schema = mapped(&function["parameters"]);
+                if !schemas.contains(&schema) {
+                    schemas.push(schema);
+                }
+            }
+        }
+    }
+    let (mut outputs, mut complaints) = (0, Vec::new());
+    for schema in &schemas {
+        match try_schema(&grammars, &tokenizer, schema, Draft::Draft202012, 5) {
+            Outcome::Refused(why) => complaints.push(format!("refused: {why}: {schema}")),
+            Outcome::Written(count, more) => {
+                outputs += count;
+                complaints.extend(more.iter().map(|why| format!("{schema}: {why}")));
+            }
+        }
+    }
+    println!("{} schemas of tools, {outputs} outputs", schemas.len());
+    assert!(
+        complaints.is_empty(),
+        "{} complaints:\n{}",
+        complaints.len(),
+        complaints.join("\n")
+    );
+}

@@ -292,7 +292,7 @@ impl Range {
             };
             let text = if units < 0 { format!("-{text}") } else { text };
             let number = Decimal::parse(&text)?;
-            self.contains(&number).then(|| Text::Literal(text))
+            self.contains(&number).then_some(Text::Literal(text))
         });
         Text::Any(texts.collect())
     }

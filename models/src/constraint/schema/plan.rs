@@ -15,6 +15,8 @@ use super::text::{Shortest, Text};
 const MAX_RULES: usize = 4_000;
 /// Patterns for the names of one object's members.
 const MAX_PATTERNS: usize = 4;
+/// Patterns that one string must have or not have.
+const MAX_MEETING: usize = 4;
 /// Values among which the items of an array without repetition are chosen one by one.
 const MAX_CHOICES: usize = 40;
 /// A length no value has.
@@ -329,7 +331,7 @@ impl Plan {
                 let place = patterns.iter().position(|p| p.source() == pattern.source());
                 place.is_some_and(|place| matched >> place & 1 == 1)
             };
-            let mut sets = vec![Text::Regex(format!("\"{CHARACTER}{{0,60}}\""))];
+            let mut sets = vec![Text::Regex(format!("\"{CHARACTER}*\""))];
             for pattern in &patterns {
                 let set = pattern.quoted().map_err(refuse)?;
                 sets.push(if has(pattern) { set } else { set.not() });
@@ -613,6 +615,10 @@ fn strings(of: &Strings) -> Result<Text, Refusal> {
             ));
         }
         sets.push(Text::Regex(format!("\"{CHARACTER}{times}\"")));
+    }
+    if of.patterns.len() > MAX_MEETING {
+        let why = format!("more than {MAX_MEETING} patterns meet in one string");
+        return Err(refuse("pattern")(why));
     }
     for (pattern, wanted) in &of.patterns {
         let set = pattern.quoted().map_err(refuse("pattern"))?;

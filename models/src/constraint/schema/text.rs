@@ -1,8 +1,9 @@
 //! Sets of texts, as regular expressions that know union, intersection and complement.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use llguidance::derivre::{RegexAst, RegexBuilder, StateID};
+use llguidance::derivre::raw::{DerivCache, RelevanceCache};
+use llguidance::derivre::{AlphabetInfo, ExprRef, RegexAst, RegexBuilder};
 
 /// A set of texts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -86,31 +87,30 @@ impl Text {
         let Ok(expression) = builder.mk(&self.ast()) else {
             return Shortest::Unknown;
         };
-        let Ok(mut regex) = builder.to_regex_limited(expression, MAX_WORK) else {
-            return Shortest::Unknown;
-        };
-        let start = regex.initial_state();
-        if start.is_dead() {
-            return Shortest::Empty;
+        let (alphabet, mut set, roots) =
+            AlphabetInfo::from_exprset(builder.into_exprset(), &[expression]);
+        // Of bytes that no part of the expression tells apart, one stands for all.
+        let classes: BTreeMap<usize, u8> = (1..=0xf4).map(|b| (alphabet.map(b), b)).collect();
+        match RelevanceCache::new().is_non_empty_limited(&mut set, roots[0], MAX_WORK) {
+            Ok(true) => {}
+            Ok(false) => return Shortest::Empty,
+            Err(_) => return Shortest::Unknown,
         }
-        let mut seen: HashMap<StateID, usize> = HashMap::from([(start, 0)]);
-        let mut queue = VecDeque::from([start]);
+        let mut derivatives = DerivCache::new();
+        let mut seen: HashMap<ExprRef, usize> = HashMap::from([(roots[0], 0)]);
+        let mut queue = VecDeque::from([roots[0]]);
+        let limit = set.cost().saturating_add(MAX_WORK);
         while let Some(state) = queue.pop_front() {
             let length = seen[&state];
-            if regex.is_accepting(state) {
+            if set.is_nullable(state) {
                 return Shortest::Bytes(length);
             }
-            if seen.len() > MAX_STATES || regex.cost() > MAX_WORK {
+            if seen.len() > MAX_STATES || set.cost() > limit {
                 return Shortest::Unknown;
             }
-            // Bytes that no part of the expression tells apart lead to the same state.
-            let mut classes = HashSet::new();
-            for byte in 1..=0xf4 {
-                if !classes.insert(regex.alpha().map(byte)) {
-                    continue;
-                }
-                let next = regex.transition(state, byte);
-                if !next.is_dead() && !seen.contains_key(&next) {
+            for byte in classes.values() {
+                let next = derivatives.derivative(&mut set, state, *byte);
+                if next != ExprRef::NO_MATCH && !seen.contains_key(&next) {
                     seen.insert(next, length + 1);
                     queue.push_back(next);
                 }

@@ -23,13 +23,40 @@
 //! [`crate::kernels`]. A GPU encoder is a second type with the same `forward(ids, segments)` over
 //! those tensors; nothing else here would change.
 
+mod after;
+mod architecture;
+mod batcher;
 mod config;
 mod embedder;
 mod files;
 mod forward;
+mod layers;
 mod pooling;
 mod recipe;
+mod reranker;
+mod sparse;
+mod static_embedder;
 mod tokenize;
 mod weights;
 
+use std::path::Path;
+use std::sync::Arc;
+
+use corbie_core::{Embedder, Result};
+
 pub use embedder::{LocalEmbedder, LocalEmbedderOptions};
+pub use reranker::{LocalReranker, LocalRerankerOptions};
+pub use sparse::{LocalSparseEmbedder, LocalSparseEmbedderOptions};
+pub use static_embedder::StaticEmbedder;
+
+/// Loads whichever embedder a directory holds: a [`StaticEmbedder`] or a [`LocalEmbedder`].
+///
+/// # Errors
+///
+/// Those of [`LocalEmbedder::load`].
+pub fn load_embedder(dir: &Path, options: LocalEmbedderOptions) -> Result<Arc<dyn Embedder>> {
+    Ok(match StaticEmbedder::is_one(dir)? {
+        true => Arc::new(StaticEmbedder::load(dir, options)?),
+        false => Arc::new(LocalEmbedder::load(dir, options)?),
+    })
+}

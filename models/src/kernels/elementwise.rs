@@ -57,7 +57,17 @@ pub fn layer_norm(x: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) {
 
 /// The exact Gaussian error linear unit, `x · Φ(x)`, in place.
 pub fn gelu(x: &mut [f32]) {
-    pieces(x, 4096, 16, |_, x| Tier::best().run(Gelu(x)));
+    plain::<Gelu>(x);
+}
+
+/// The Gaussian error linear unit in its tanh form, in place.
+pub fn gelu_tanh(x: &mut [f32]) {
+    plain::<GeluTanh>(x);
+}
+
+fn plain<U: Unit>(x: &mut [f32]) {
+    let unit = std::marker::PhantomData::<U>;
+    pieces(x, 4096, 16, |_, x| Tier::best().run(Plain { x, unit }));
 }
 
 /// `out = silu(gate) · up` where each row of `gate_up`, `[m, 2n]`, is `gate` then `up`.
@@ -76,6 +86,16 @@ pub fn silu_mul(gate_up: &[f32], n: usize, out: &mut [f32]) {
 /// When the lengths do not fit.
 pub fn gelu_mul(gate_up: &[f32], n: usize, out: &mut [f32]) {
     gated::<GeluTanh>(gate_up, n, out);
+}
+
+/// `out = gelu(gate) · up` like [`silu_mul`], with the exact form of the unit, as ModernBERT has
+/// it.
+///
+/// # Panics
+///
+/// When the lengths do not fit.
+pub fn exact_gelu_mul(gate_up: &[f32], n: usize, out: &mut [f32]) {
+    gated::<Gelu>(gate_up, n, out);
 }
 
 fn gated<U: Unit>(gate_up: &[f32], n: usize, out: &mut [f32]) {
@@ -212,21 +232,6 @@ impl Kernel for LayerNorm<'_> {
     }
 }
 
-struct Gelu<'a>(&'a mut [f32]);
-
-impl Kernel for Gelu<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<L: Lanes>(self, lanes: L) {
-        let x = self.0;
-        each_vector!(|at, count| in x.len(), {
-            let y = math::gelu(lanes, load(lanes, x, at, count));
-            store(lanes, x, at, count, y);
-        });
-    }
-}
-
 /// An activation function.
 trait Unit: Sync {
     fn apply<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector;
@@ -247,6 +252,33 @@ impl Unit for GeluTanh {
     #[inline(always)]
     fn apply<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector {
         math::gelu_tanh(lanes, x)
+    }
+}
+
+struct Gelu;
+
+impl Unit for Gelu {
+    #[inline(always)]
+    fn apply<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector {
+        math::gelu(lanes, x)
+    }
+}
+
+struct Plain<'a, U> {
+    x: &'a mut [f32],
+    unit: std::marker::PhantomData<U>,
+}
+
+impl<U: Unit> Kernel for Plain<'_, U> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        let x = self.x;
+        each_vector!(|at, count| in x.len(), {
+            let y = U::apply(lanes, load(lanes, x, at, count));
+            store(lanes, x, at, count, y);
+        });
     }
 }
 
@@ -302,6 +334,15 @@ mod tests {
         x.iter().map(|x| f64::from(*x)).collect()
     }
 
+    fn exact_form(x: f64) -> f64 {
+        0.5 * x * (1.0 + candle_core::cpu::erf::erf_f64(x * std::f64::consts::FRAC_1_SQRT_2))
+    }
+
+    fn tanh_form(x: f64) -> f64 {
+        let c = (2.0 / std::f64::consts::PI).sqrt();
+        0.5 * x * (1.0 + (c * (x + 0.044_715 * x * x * x)).tanh())
+    }
+
     #[test]
     fn norms_are_those_of_the_formulas() {
         for n in [1, 7, 16, 64, 385, 576] {
@@ -346,11 +387,9 @@ mod tests {
             silu_mul(&gate_up, n, &mut out);
             close(&out, expected(|x| x / (1.0 + (-x).exp())));
             gelu_mul(&gate_up, n, &mut out);
-            let unit = |x: f64| {
-                let c = (2.0 / std::f64::consts::PI).sqrt();
-                0.5 * x * (1.0 + (c * (x + 0.044_715 * x * x * x)).tanh())
-            };
-            close(&out, expected(unit));
+            close(&out, expected(tanh_form));
+            exact_gelu_mul(&gate_up, n, &mut out);
+            close(&out, expected(exact_form));
         }
     }
 
@@ -362,15 +401,10 @@ mod tests {
             close(&x, wide(&numbers(n)).into_iter().map(|x| 2.0 * x));
             let mut x = numbers(n);
             gelu(&mut x);
-            close(
-                &x,
-                numbers(n).into_iter().map(|x| {
-                    let erf = candle_core::cpu::erf::erf_f64(
-                        f64::from(x) * std::f64::consts::FRAC_1_SQRT_2,
-                    );
-                    0.5 * f64::from(x) * (1.0 + erf)
-                }),
-            );
+            close(&x, wide(&numbers(n)).into_iter().map(exact_form));
+            let mut x = numbers(n);
+            gelu_tanh(&mut x);
+            close(&x, wide(&numbers(n)).into_iter().map(tanh_form));
         }
     }
 }

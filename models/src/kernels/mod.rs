@@ -22,9 +22,11 @@ mod tier;
 
 pub use attention::{
     AttentionShape, BLOCK_POSITIONS, CacheMeter, KvBlock, KvCache, bidirectional_attention,
-    causal_attention,
+    causal_attention, causal_segment_attention,
 };
-pub use elementwise::{add, gelu, gelu_mul, layer_norm, rms_norm, silu_mul};
+pub use elementwise::{
+    add, exact_gelu_mul, gelu, gelu_mul, gelu_tanh, layer_norm, rms_norm, silu_mul,
+};
 pub use matrix::{Matrix, Precision};
 pub use rope::{RopeLayout, RopeTable, rope};
 

@@ -260,3 +260,270 @@ fn a_static_model_with_a_mapping_and_weights() {
     let vectors = block_on(embedder.embed(&texts, EmbedKind::Document)).unwrap();
     assert_eq!(vectors[0], vectors[1]);
 }
+
+/// Changes to files of a case, each an object whose keys replace those of the file, and what the
+/// error must say.
+#[test]
+fn what_a_family_may_not_say() {
+    use corbie_core::ErrorKind::{Malformed, Unsupported};
+    let config = "config.json";
+    let cases = [
+        (
+            "embedder",
+            "modernbert",
+            config,
+            json!({"layer_types": ["full_attention"]}),
+            Malformed,
+            "layer_types",
+        ),
+        (
+            "embedder",
+            "modernbert",
+            config,
+            json!({"layer_types": [1, 2, 3, 4]}),
+            Unsupported,
+            "layer_types",
+        ),
+        (
+            "embedder",
+            "modernbert",
+            config,
+            json!({"local_attention": null}),
+            Malformed,
+            "local_attention",
+        ),
+        (
+            "embedder",
+            "modernbert",
+            config,
+            json!({"global_attn_every_n_layers": 0}),
+            Malformed,
+            "global_attn_every_n_layers",
+        ),
+        (
+            "embedder",
+            "modernbert",
+            config,
+            json!({"global_rope_theta": -1.0}),
+            Malformed,
+            "global_rope_theta",
+        ),
+        (
+            "embedder",
+            "modernbert",
+            config,
+            json!({"attention_bias": true}),
+            Malformed,
+            "layers.0.attn.Wqkv.bias",
+        ),
+        (
+            "embedder",
+            "qwen3",
+            config,
+            json!({"num_key_value_heads": 3}),
+            Malformed,
+            "4 heads of 10 over 3",
+        ),
+        (
+            "embedder",
+            "qwen3",
+            config,
+            json!({"head_dim": 4_000_000_000_u64}),
+            Malformed,
+            "4000000000",
+        ),
+        (
+            "embedder",
+            "qwen3",
+            config,
+            json!({"head_dim": 9}),
+            Malformed,
+            "9",
+        ),
+        (
+            "embedder",
+            "qwen3",
+            config,
+            json!({"use_sliding_window": true}),
+            Unsupported,
+            "use_sliding_window",
+        ),
+        (
+            "embedder",
+            "qwen3",
+            config,
+            json!({"rope_scaling": {"rope_type": "yarn"}}),
+            Unsupported,
+            "yarn",
+        ),
+        (
+            "embedder",
+            "qwen3",
+            config,
+            json!({"rope_parameters": {"rope_theta": "x"}}),
+            Malformed,
+            "rope_theta",
+        ),
+        (
+            "embedder",
+            "nomic",
+            config,
+            json!({"prenorm": true}),
+            Unsupported,
+            "prenorm",
+        ),
+        (
+            "embedder",
+            "mpnet",
+            config,
+            json!({"relative_attention_num_buckets": 16}),
+            Unsupported,
+            "relative_attention_num_buckets",
+        ),
+        (
+            "embedder",
+            "roberta, offset after padding",
+            config,
+            json!({"pad_token_id": u64::MAX}),
+            Malformed,
+            "position",
+        ),
+        (
+            "embedder",
+            "embeddinggemma",
+            config,
+            json!({"query_pre_attn_scalar": 0}),
+            Malformed,
+            "query_pre_attn_scalar",
+        ),
+        (
+            "embedder",
+            "embeddinggemma",
+            "2_Dense/config.json",
+            json!({"in_features": 23}),
+            Malformed,
+            "23",
+        ),
+        (
+            "embedder",
+            "embeddinggemma",
+            "2_Dense/config.json",
+            json!({"out_features": 0}),
+            Malformed,
+            "out_features",
+        ),
+        (
+            "embedder",
+            "embeddinggemma",
+            "3_Dense/config.json",
+            json!({"out_features": 21}),
+            Malformed,
+            "linear.weight",
+        ),
+        (
+            "embedder",
+            "embeddinggemma",
+            "3_Dense/config.json",
+            json!({"activation_function": "os.system"}),
+            Unsupported,
+            "os.system",
+        ),
+        (
+            "reranker",
+            "bert",
+            config,
+            json!({"id2label": {"0": "a", "1": "b"}}),
+            Unsupported,
+            "2 labels",
+        ),
+        (
+            "reranker",
+            "bert",
+            config,
+            json!({"architectures": ["BertModel"]}),
+            Unsupported,
+            "BertModel",
+        ),
+        (
+            "reranker",
+            "bert",
+            config,
+            json!({"sentence_transformers": {"activation_fn": "my.Code"}}),
+            Unsupported,
+            "my.Code",
+        ),
+        (
+            "reranker",
+            "bert",
+            "tokenizer_config.json",
+            json!({"model_max_length": 4}),
+            Malformed,
+            "tokens",
+        ),
+        (
+            "reranker",
+            "modernbert",
+            config,
+            json!({"classifier_pooling": "max"}),
+            Unsupported,
+            "classifier_pooling",
+        ),
+        (
+            "sparse",
+            "bert",
+            "1_SpladePooling/config.json",
+            json!({"pooling_strategy": "min"}),
+            Malformed,
+            "min",
+        ),
+        (
+            "sparse",
+            "bert",
+            config,
+            json!({"model_type": "nomic_bert"}),
+            Unsupported,
+            "nomic_bert",
+        ),
+    ];
+    for (kind, name, file, change, expected, part) in cases {
+        let (_, mut case) = Families::case(kind, name);
+        let content = case.files.get_mut(file).unwrap();
+        for (key, value) in change.as_object().unwrap() {
+            content[key] = value.clone();
+        }
+        let dir = tempfile::tempdir().unwrap();
+        case.write(dir.path());
+        let dir = dir.path();
+        let error = match kind {
+            "reranker" => LocalReranker::load(dir, LocalRerankerOptions::default()).err(),
+            "sparse" => LocalSparseEmbedder::load(dir, LocalSparseEmbedderOptions::default()).err(),
+            _ => load_embedder(dir, LocalEmbedderOptions::default()).err(),
+        };
+        let error = error.unwrap_or_else(|| panic!("{name} with {change} loads"));
+        assert_eq!(*error.kind(), expected, "{name}, {change}: {error}");
+        assert!(error.to_string().contains(part), "{error} lacks {part}");
+    }
+}
+
+/// A pair that does not fit is cut at the passage; a question of at most half the room never is.
+#[test]
+fn a_long_passage_is_cut_and_not_its_question() {
+    let (_, case) = Families::case("reranker", "bert");
+    let reranker = case.load(|dir| LocalReranker::load(dir, LocalRerankerOptions::default()));
+    let score = |question: &str, passage: &str| {
+        let passages = [passage.to_owned()];
+        block_on(reranker.rerank(question, &passages)).unwrap()[0]
+    };
+    // 40 tokens, of which 3 are special and 4 are the question's.
+    let passage = |words: usize| "raven ".repeat(words);
+    let question = "where is food";
+    assert_eq!(
+        score(question, &passage(33)),
+        score(question, &passage(1000))
+    );
+    assert_ne!(score(question, &passage(31)), score(question, &passage(32)));
+    // Half of the room of 37 is 18 tokens.
+    let long = "food ".repeat(17);
+    let (with, without) = (format!("{long}raven"), long.clone());
+    assert_ne!(score(&with, &passage(900)), score(&without, &passage(900)));
+}

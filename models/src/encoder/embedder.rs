@@ -47,11 +47,12 @@ impl Default for LocalEmbedderOptions {
     }
 }
 
-/// An embedder of the BERT family on this machine's CPU.
+/// An encoder as an embedder on this machine's CPU: BERT, RoBERTa, XLM-R, DistilBERT, MPNet,
+/// ModernBERT, nomic, Qwen3 Embedding, EmbeddingGemma.
 ///
 /// It computes on a thread of its own, which ends with it, so it works under any executor and
-/// never holds one up. Calls are answered in turn; a future that is dropped stops its call at the
-/// next batch.
+/// never holds one up. Calls that wait at the same time share batches, a text of each in turn; a
+/// future that is dropped ends its call at the next batch.
 ///
 /// Its fingerprint is the SHA-256 of what decides its vectors: the files of configuration, the
 /// tokenizer, the whole file of weights and the prompts. Hashing 91 MB of weights takes about

@@ -8,7 +8,8 @@ use anyhow::Result;
 use clap::ValueEnum;
 use corbie_agents::Answerer;
 use corbie_core::{
-    ChatModel, Embedder, EmbedderInfo, EmbedderTokens, Error, ErrorKind, Parser, Retriever,
+    ChatModel, Embedder, EmbedderInfo, EmbedderTokens, Error, ErrorKind, Parser, Reranker,
+    Retriever,
 };
 use corbie_loaders::{IsolatedParser, SplitOptions, TokenSplitter, WorkerCommand};
 use corbie_models::hub::{DEFAULT_CHAT, Hub, HubOptions, LocalModel, suggest};
@@ -78,6 +79,22 @@ impl App {
         Ok(self
             .models
             .embedder(name, &|event| progress.report(event))
+            .await?)
+    }
+
+    /// The reranker called `name`, or the one in force.
+    pub async fn reranker(&self, name: Option<&str>) -> Result<Arc<dyn Reranker>> {
+        let progress = FetchProgress::new(self.output);
+        let name = name.unwrap_or_else(|| self.settings.get("reranker"));
+        if name.is_empty() {
+            let cause = "no model is named";
+            return Err(Error::new(ErrorKind::BadInput, "reranking", cause)
+                .hint("give --reranker FOLDER or --reranker hf:owner/repository")
+                .into());
+        }
+        Ok(self
+            .models
+            .reranker(name, &|event| progress.report(event))
             .await?)
     }
 

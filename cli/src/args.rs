@@ -85,6 +85,8 @@ pub enum Command {
     Template(TemplateArgs),
     /// Turn each line of standard input into a vector
     Embed(EmbedArgs),
+    /// Score each line of standard input as an answer to a question, best first
+    Rerank(RerankArgs),
     /// Complete a prompt, without a chat template
     Generate(GenerateArgs),
     /// Tell the text, the reasoning and the tool calls of what a model wrote apart
@@ -307,6 +309,18 @@ pub struct EmbedArgs {
     /// Embed as questions, where the model makes a difference
     #[arg(long)]
     pub query: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RerankArgs {
+    /// The question (`-`: the first line of standard input)
+    pub question: String,
+    /// The model that scores: a folder or hf:owner/repository
+    #[arg(long, value_name = "NAME")]
+    pub reranker: Option<String>,
+    /// Print only the best so many
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
 }
 
 #[derive(Debug, Args)]

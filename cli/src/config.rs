@@ -33,6 +33,12 @@ const KEYS: &[Key] = &[
         help: "embedding model of new collections",
     },
     Key {
+        name: "reranker",
+        variable: "CORBIE_RERANKER",
+        default: "",
+        help: "model that scores passages: a folder or hf:owner/repository",
+    },
+    Key {
         name: "mode",
         variable: "CORBIE_MODE",
         default: "hybrid",

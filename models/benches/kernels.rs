@@ -101,7 +101,8 @@ fn attention(peak: f64) {
         let segments: Vec<_> = (0..count).map(|i| i * length..(i + 1) * length).collect();
         let x = numbers(m * 384);
         let mut out = vec![0.0; m * 384];
-        let time = typical(|| bidirectional_attention(&shape, &x, &x, &x, &segments, &mut out));
+        let time =
+            typical(|| bidirectional_attention(&shape, &x, &x, &x, &segments, None, &mut out));
         report(
             &format!("bidirectional {length}"),
             m,

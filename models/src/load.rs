@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use corbie_core::{ChatModel, Embedder, Error, ErrorKind, Result};
+use corbie_core::{ChatModel, Embedder, Error, ErrorKind, Reranker, Result};
 
 use crate::ModelName;
 use crate::chat::{LocalChatModel, LocalChatOptions};
 use crate::dialect::Dialect;
-use crate::encoder::{LocalEmbedder, LocalEmbedderOptions};
+use crate::encoder::{LocalEmbedderOptions, LocalReranker, LocalRerankerOptions, load_embedder};
 use crate::hub::{Format, Hub, LocalModel, Report};
 
 type Variables = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -91,7 +91,33 @@ impl Models {
             name: Some(name.to_owned()),
             ..LocalEmbedderOptions::default()
         };
-        let load = move || LocalEmbedder::load(&files.path, options);
+        on_a_thread(name, move || load_embedder(&files.path, options)).await
+    }
+
+    /// The reranker called `name`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Models::chat`]; [`Unsupported`](ErrorKind::Unsupported) for a remote one.
+    pub async fn reranker(&self, name: &str, report: Report<'_>) -> Result<Arc<dyn Reranker>> {
+        if let ModelName::Remote { .. } = name.parse()? {
+            let subject = format!("model `{name}`");
+            let cause = "remote rerankers are not known";
+            return Err(Error::new(ErrorKind::Unsupported, subject, cause)
+                .hint("name a local one: a folder, or hf:owner/repository"));
+        }
+        let files = self.hub.resolve(name, report).await?;
+        if files.format != Format::Safetensors {
+            return Err(
+                unfit(name, "it is a GGUF chat model, so it does not rerank")
+                    .hint("a reranker is a cross-encoder in safetensors"),
+            );
+        }
+        let options = LocalRerankerOptions {
+            name: Some(name.to_owned()),
+            ..LocalRerankerOptions::default()
+        };
+        let load = move || LocalReranker::load(&files.path, options);
         Ok(Arc::new(on_a_thread(name, load).await?))
     }
 

@@ -50,6 +50,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Tokenize(args) => stages::tokenize(&app, args).await,
         Command::Template(args) => stages::template(&app, args).await,
         Command::Embed(args) => stages::embed(&app, args).await,
+        Command::Rerank(args) => stages::rerank(&app, args).await,
         Command::Generate(args) => stages::generate(&app, args).await,
         Command::ParseReply(args) => stages::parse_reply(&app, args),
         Command::Completions { .. } | Command::ParseWorker => Ok(ExitCode::SUCCESS),

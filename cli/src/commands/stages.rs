@@ -20,7 +20,8 @@ use serde_json::{Value, json};
 use super::{argument, standard_input};
 use crate::app::{App, local_only, splitter};
 use crate::args::{
-    EmbedArgs, FormArgs, GenerateArgs, ParseReplyArgs, SplitArgs, TemplateArgs, TokenizeArgs,
+    EmbedArgs, FormArgs, GenerateArgs, ParseReplyArgs, RerankArgs, SplitArgs, TemplateArgs,
+    TokenizeArgs,
 };
 
 /// How many lines are embedded together.
@@ -197,6 +198,30 @@ pub async fn embed(app: &App, args: EmbedArgs) -> Result<ExitCode> {
             app.output.json(&vector)?;
         }
     }
+}
+
+pub async fn rerank(app: &App, args: RerankArgs) -> Result<ExitCode> {
+    let text = standard_input()?;
+    let mut lines = text.lines();
+    let question = match args.question.as_str() {
+        "-" => lines.next().unwrap_or_default(),
+        question => question,
+    };
+    let passages: Vec<String> = lines.map(str::to_owned).collect();
+    let reranker = app.reranker(args.reranker.as_deref()).await?;
+    let scores = reranker.rerank(question, &passages).await?;
+    let mut ranked: Vec<usize> = (0..passages.len()).collect();
+    ranked.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+    for index in ranked.into_iter().take(args.limit.unwrap_or(usize::MAX)) {
+        let (score, text) = (scores[index], &passages[index]);
+        match app.output.is_json() {
+            true => app
+                .output
+                .json(&json!({ "v": 1, "index": index, "score": score, "text": text }))?,
+            false => app.output.line(&format!("{score:.4}  {text}"))?,
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 pub async fn generate(app: &App, args: GenerateArgs) -> Result<ExitCode> {

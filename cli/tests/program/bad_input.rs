@@ -34,6 +34,13 @@ fn wrong_calls_say_what_to_do_instead() {
             1,
             &["nowhere", "check the path"],
         ),
+        (&["rerank", "Who?"], b"x", 1, &["--reranker"]),
+        (
+            &["rerank", "Who?", "--reranker", "./nowhere"],
+            b"x",
+            1,
+            &["nowhere"],
+        ),
         (
             &["search", "x", "--collection", "none"],
             b"",

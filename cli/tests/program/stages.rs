@@ -1,3 +1,5 @@
+use serde_json::{Value, json};
+
 use crate::Place;
 
 #[test]
@@ -109,10 +111,90 @@ fn dialects_are_listed() {
         .corbie(&["models", "dialects", "--output", "json"])
         .output()
         .unwrap();
-    let rows: Vec<serde_json::Value> = String::from_utf8_lossy(&output.stdout)
+    let rows: Vec<Value> = String::from_utf8_lossy(&output.stdout)
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     assert!(rows.iter().any(|row| row["name"] == "lfm2"));
     assert_eq!(rows.last().unwrap()["name"], "plain");
+}
+
+/// Writes the tiny cross-encoder whose files `models/tests/reference/families.py` made.
+fn write_reranker(place: &Place) {
+    let families = include_str!("../../../models/tests/reference/families.json");
+    let families: Value = serde_json::from_str(families).unwrap();
+    let cases = families["cases"].as_array().unwrap();
+    let case = cases
+        .iter()
+        .find(|case| case["kind"] == "reranker")
+        .unwrap();
+    for (name, content) in case["files"].as_object().unwrap() {
+        let content = match content["tokenizer"].as_u64() {
+            Some(index) => &families["tokenizers"][index as usize],
+            None => content,
+        };
+        place.write(&format!("tiny/{name}"), content.to_string());
+    }
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    let shapes = case["tensors"]["model.safetensors"].as_object().unwrap();
+    for (name, shape) in shapes {
+        let start = data.len();
+        let dims = shape.as_array().unwrap().iter();
+        let count: u64 = dims.map(|dim| dim.as_u64().unwrap()).product();
+        for index in 0..count {
+            let seed = (index + name.len() as u64) as f32;
+            data.extend_from_slice(&(seed * 0.7311).sin().to_le_bytes());
+        }
+        let tensor = json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]});
+        header.insert(name.clone(), tensor);
+    }
+    let header = Value::Object(header).to_string();
+    let size = (header.len() as u64).to_le_bytes();
+    let file = [&size[..], header.as_bytes(), &data].concat();
+    place.write("tiny/model.safetensors", file);
+}
+
+#[test]
+fn rerank_prints_passages_best_first() {
+    let place = Place::new();
+    write_reranker(&place);
+    let passages = [
+        "a raven",
+        "乌鸦会藏食物。",
+        "",
+        "crows use tools",
+        "a raven",
+    ];
+    let call = ["rerank", "乌鸦藏什么", "--reranker", "./tiny"];
+    let run = |more: &[&str], input: String| {
+        let mut command = place.corbie(&[&call[..], more].concat());
+        let output = command.write_stdin(input).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{errors}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let printed = run(&["--output", "json"], passages.join("\n") + "\n");
+    let rows: Vec<Value> = printed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(rows.len(), passages.len());
+    let score = |row: &Value| row["score"].as_f64().unwrap();
+    assert!(rows.is_sorted_by(|a, b| score(a) >= score(b)), "{printed}");
+    let mut seen = Vec::new();
+    for row in &rows {
+        let index = row["index"].as_u64().unwrap() as usize;
+        assert_eq!(row["v"], 1);
+        assert_eq!(row["text"], passages[index]);
+        seen.push(index);
+    }
+    let place_of = |index: usize| seen.iter().position(|i| *i == index).unwrap();
+    assert!(place_of(0) < place_of(4), "equal scores keep their order");
+    seen.sort_unstable();
+    assert_eq!(seen, [0, 1, 2, 3, 4]);
+
+    let best = run(&["--limit", "1"], passages.join("\n"));
+    assert_eq!(best.lines().count(), 1, "{best}");
+    assert!(best.trim_end().ends_with(rows[0]["text"].as_str().unwrap()));
+    assert_eq!(run(&["--output", "json"], String::new()), "");
 }

@@ -78,7 +78,7 @@ impl Embedder for HashEmbedder {
 }
 
 /// Words in lower case are left as they are: the kit is for tests, not for search.
-fn words(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .flat_map(|word| {

@@ -7,7 +7,6 @@ use corbie_core::{ChatEvent, ChatStream, Error, ErrorKind, FinishReason, Result,
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender};
 use futures::{StreamExt, stream};
 
-use super::stops::Stops;
 use crate::dialect::ReplyParser;
 use crate::engine::{Sink, Written};
 use crate::tokenizer::{StreamDecoder, Tokenizer};
@@ -22,7 +21,6 @@ pub(super) struct Answer {
     pub marks: Vec<u32>,
     pub decoder: StreamDecoder,
     pub parser: ReplyParser,
-    pub stops: Stops,
     pub prompt_tokens: usize,
     pub called: bool,
     pub events: UnboundedSender<Result<ChatEvent>>,
@@ -32,27 +30,9 @@ impl Answer {
     /// Nobody may listen any more: the engine notices before the next token.
     fn send(&mut self, events: Vec<ChatEvent>) {
         for event in events {
-            let event = match event {
-                ChatEvent::Text(text) => ChatEvent::Text(self.stops.push(&text)),
-                other => {
-                    // No stop text spans something else.
-                    let held = self.stops.flush();
-                    self.pass_on(ChatEvent::Text(held));
-                    other
-                }
-            };
-            self.pass_on(event);
+            self.called |= matches!(event, ChatEvent::ToolCall(_));
+            drop(self.events.unbounded_send(Ok(event)));
         }
-    }
-
-    fn pass_on(&mut self, event: ChatEvent) {
-        match &event {
-            ChatEvent::Text(text) if text.is_empty() => return,
-            ChatEvent::ToolCall(_) if self.stops.stopped() => return,
-            ChatEvent::ToolCall(_) => self.called = true,
-            _ => {}
-        }
-        drop(self.events.unbounded_send(Ok(event)));
     }
 }
 
@@ -65,7 +45,7 @@ impl Sink for Answer {
         }
         let events = self.parser.push(&text);
         self.send(events);
-        match self.stops.stopped() {
+        match self.parser.stopped() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }
@@ -76,10 +56,8 @@ impl Sink for Answer {
         let mut events = self.parser.push(&decoder.finish());
         events.extend(self.parser.finish());
         self.send(events);
-        let held = self.stops.flush();
-        self.pass_on(ChatEvent::Text(held));
         let last = result.map(|written| ChatEvent::Finish {
-            reason: match written.cut && !self.stops.stopped() {
+            reason: match written.cut && !self.parser.stopped() {
                 true => FinishReason::Length,
                 false if self.called => FinishReason::ToolCalls,
                 false => FinishReason::Stop,

@@ -8,7 +8,6 @@
 mod answer;
 mod completion;
 mod guided;
-mod stops;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -33,7 +32,6 @@ use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use answer::Answer;
 use guided::{Guided, Start};
-use stops::Stops;
 
 /// The most tokens of context that a model has without being asked for more.
 pub const DEFAULT_CONTEXT: usize = 8192;
@@ -364,8 +362,7 @@ impl ChatModel for LocalChatModel {
                 marks: marks.filter_map(|mark| special(&mark)).collect(),
                 decoder: self.tokenizer.decoder(),
                 tokenizer: Arc::clone(&self.tokenizer),
-                parser: parser.numbered_from(earlier),
-                stops: Stops::new(stops),
+                parser: parser.numbered_from(earlier).stopping_at(stops),
                 prompt_tokens: prompt.len(),
                 called: false,
                 events,

@@ -1,24 +1,22 @@
 //! A local model behind [`Embedder`].
 
-use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread;
 
 use candle_core::Device;
 use corbie_core::{
     BoxFuture, EmbedKind, Embedder, EmbedderInfo, Embedding, Error, ErrorKind, Result, TokenCounter,
 };
-use futures::channel::oneshot;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
+use super::after::{After, StepFiles};
+use super::batcher::Batcher;
 use super::config::EncoderConfig;
 use super::files;
-use super::forward::{CpuEncoder, Scratch};
-use super::pooling::normalize;
-use super::recipe::Recipe;
+use super::forward::CpuEncoder;
+use super::recipe::{Prompts, Recipe};
 use super::tokenize::TextTokenizer;
 use super::weights::WeightFile;
 
@@ -49,11 +47,12 @@ impl Default for LocalEmbedderOptions {
     }
 }
 
-/// An embedder of the BERT family on this machine's CPU.
+/// An encoder as an embedder on this machine's CPU: BERT, RoBERTa, XLM-R, DistilBERT, MPNet,
+/// ModernBERT, nomic, Qwen3 Embedding, EmbeddingGemma.
 ///
 /// It computes on a thread of its own, which ends with it, so it works under any executor and
-/// never holds one up. Calls are answered in turn; a future that is dropped stops its call at the
-/// next batch.
+/// never holds one up. Calls that wait at the same time share batches, a text of each in turn; a
+/// future that is dropped ends its call at the next batch.
 ///
 /// Its fingerprint is the SHA-256 of what decides its vectors: the files of configuration, the
 /// tokenizer, the whole file of weights and the prompts. Hashing 91 MB of weights takes about
@@ -73,23 +72,8 @@ impl Default for LocalEmbedderOptions {
 pub struct LocalEmbedder {
     info: EmbedderInfo,
     tokenizer: Arc<TextTokenizer>,
-    jobs: mpsc::Sender<Job>,
-}
-
-struct Job {
-    texts: Vec<String>,
-    kind: EmbedKind,
-    reply: oneshot::Sender<Result<Vec<Embedding>>>,
-}
-
-/// What the thread owns.
-struct Worker {
-    tokenizer: Arc<TextTokenizer>,
-    recipe: Recipe,
-    encoder: CpuEncoder,
-    scratch: Scratch,
-    hidden: usize,
-    max_tokens_per_batch: usize,
+    batcher: Batcher<Embedding>,
+    prompts: Arc<Prompts>,
 }
 
 impl LocalEmbedder {
@@ -108,47 +92,44 @@ impl LocalEmbedder {
     /// names the file.
     pub fn load(dir: &Path, options: LocalEmbedderOptions) -> Result<Self> {
         let mut recipe = Recipe::read(dir)?;
-        if let Some(prompt) = &options.document_prompt {
-            recipe.document_prompt.clone_from(prompt);
-        }
-        if let Some(prompt) = &options.query_prompt {
-            recipe.query_prompt.clone_from(prompt);
-        }
+        recipe.prompts = recipe.prompts.chosen(&options);
         let config = EncoderConfig::read(dir)?;
         let weights = WeightFile::open(dir)?;
         let tokenizer_json = files::tokenizer(dir)?;
 
+        let steps = StepFiles::open(dir, &recipe)?;
+
         let (fingerprint, tokenizer, encoder) = thread::scope(|scope| {
-            let fingerprint = scope.spawn(|| fingerprint(dir, &recipe, &tokenizer_json, &weights));
+            let fingerprint = scope.spawn(|| {
+                let parts = recipe_parts(&recipe);
+                let weights = std::iter::once(&weights).chain(steps.weights());
+                fingerprint(dir, &parts, &tokenizer_json, weights)
+            });
             let tokenizer = scope.spawn(|| read_tokenizer(dir, &tokenizer_json, &config, &recipe));
             let encoder = weights
                 .weights(&config, &Device::Cpu)
                 .and_then(|weights| CpuEncoder::new(&config, &weights));
             (joined(fingerprint), joined(tokenizer), encoder)
         });
+        let after = After::new(config.hidden, &recipe, &steps)?;
         let tokenizer = Arc::new(tokenizer??);
         let info = EmbedderInfo {
             model: options.name.unwrap_or_else(|| directory_name(dir)),
             fingerprint: fingerprint??,
-            dimension: config.hidden * recipe.pooling.len(),
+            dimension: after.dimension(),
         };
-        let worker = Worker {
-            tokenizer: Arc::clone(&tokenizer),
-            recipe,
-            encoder: encoder?,
-            scratch: Scratch::default(),
-            hidden: config.hidden,
-            max_tokens_per_batch: options.max_tokens_per_batch,
-        };
-        let (jobs, inbox) = mpsc::channel();
-        thread::Builder::new()
-            .name("corbie-embedder".into())
-            .spawn(move || worker.run(&inbox))
-            .map_err(|error| Error::io("the embedder's thread", error))?;
+        let prompts = Arc::new(recipe.prompts);
+        let batcher = Batcher::spawn(
+            format!("embedder `{}`", info.model),
+            encoder?,
+            options.max_tokens_per_batch,
+            Box::new(move |rows| after.apply(rows)),
+        )?;
         Ok(Self {
             info,
             tokenizer,
-            jobs,
+            batcher,
+            prompts,
         })
     }
 }
@@ -174,114 +155,17 @@ impl Embedder for LocalEmbedder {
         texts: &'a [String],
         kind: EmbedKind,
     ) -> BoxFuture<'a, Result<Vec<Embedding>>> {
-        Box::pin(async move {
-            let gone = || {
-                let subject = format!("embedder `{}`", self.info.model);
-                Error::new(ErrorKind::Internal, subject, "its thread has ended")
-            };
-            let (reply, answer) = oneshot::channel();
-            let job = Job {
-                texts: texts.to_vec(),
-                kind,
-                reply,
-            };
-            self.jobs.send(job).map_err(|_| gone())?;
-            answer.await.map_err(|_| gone())?
-        })
-    }
-}
-
-impl Worker {
-    fn run(mut self, inbox: &mpsc::Receiver<Job>) {
-        while let Ok(job) = inbox.recv() {
-            // The tokenizer comes from a file that nobody vouches for: should it panic on some
-            // text, that call fails and the next is served.
-            let vectors =
-                catch_unwind(AssertUnwindSafe(|| self.embed(&job))).unwrap_or_else(|_| {
-                    self.scratch = Scratch::default();
-                    let cause = "the computation panicked";
-                    Err(Error::new(ErrorKind::Internal, "a text to embed", cause))
-                });
-            // Nobody may be waiting any more.
-            let _ = job.reply.send(vectors);
-        }
-    }
-
-    fn embed(&mut self, job: &Job) -> Result<Vec<Embedding>> {
-        let prompt = match job.kind {
-            EmbedKind::Document => &self.recipe.document_prompt,
-            EmbedKind::Query => &self.recipe.query_prompt,
+        let (tokenizer, prompts) = (Arc::clone(&self.tokenizer), Arc::clone(&self.prompts));
+        let texts = texts.to_vec();
+        let encode = move || {
+            let encode = |text: &String| tokenizer.encode(prompts.of(kind), text);
+            texts.par_iter().map(encode).collect()
         };
-        let encoded = job
-            .texts
-            .par_iter()
-            .map(|text| self.tokenizer.encode(prompt, text))
-            .collect::<Result<Vec<Vec<u32>>>>()?;
-        let lengths: Vec<usize> = encoded.iter().map(Vec::len).collect();
-        let mut vectors = vec![Embedding::new(); encoded.len()];
-        let mut ids = Vec::new();
-        for batch in batches(&lengths, self.max_tokens_per_batch) {
-            if job.reply.is_canceled() {
-                let cause = "nobody waits for the vectors any more";
-                return Err(Error::new(ErrorKind::Cancelled, "a call to embed", cause));
-            }
-            ids.clear();
-            let segments: Vec<Range<usize>> = batch
-                .iter()
-                .map(|index| {
-                    let start = ids.len();
-                    ids.extend_from_slice(&encoded[*index]);
-                    start..ids.len()
-                })
-                .collect();
-            let states = self
-                .encoder
-                .forward(&ids, &segments, &mut self.scratch)
-                .map_err(|error| {
-                    let cause = "the tokenizer and the encoder do not fit together";
-                    Error::new(ErrorKind::Mismatch, "the embedding model", cause).caused_by(error)
-                })?;
-            for (index, segment) in batch.into_iter().zip(segments) {
-                let rows = segment.start * self.hidden..segment.end * self.hidden;
-                vectors[index] = pool(&self.recipe, &states[rows], self.hidden);
-            }
-        }
-        Ok(vectors)
+        Box::pin(self.batcher.run(encode))
     }
 }
 
-/// Texts of like length together, the longest first, at most `budget` tokens in each batch unless
-/// one text alone has more.
-fn batches(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..lengths.len()).collect();
-    order.sort_by_key(|index| std::cmp::Reverse(lengths[*index]));
-    let mut batches: Vec<Vec<usize>> = Vec::new();
-    let mut room = 0;
-    for index in order {
-        match batches.last_mut() {
-            Some(batch) if lengths[index] <= room => batch.push(index),
-            _ => {
-                batches.push(vec![index]);
-                room = budget.max(lengths[index]);
-            }
-        }
-        room -= lengths[index];
-    }
-    batches
-}
-
-fn pool(recipe: &Recipe, rows: &[f32], hidden: usize) -> Embedding {
-    let mut vector = vec![0.0; hidden * recipe.pooling.len()];
-    for (pooling, out) in recipe.pooling.iter().zip(vector.chunks_exact_mut(hidden)) {
-        pooling.pool(rows, out);
-    }
-    if recipe.normalize {
-        normalize(&mut vector);
-    }
-    vector
-}
-
-fn read_tokenizer(
+pub(super) fn read_tokenizer(
     dir: &Path,
     json: &[u8],
     config: &EncoderConfig,
@@ -292,38 +176,39 @@ fn read_tokenizer(
         .max_tokens
         .unwrap_or(usize::MAX)
         .min(config.max_tokens());
-    let prompt = &recipe.document_prompt;
+    let prompt = &recipe.prompts.document;
     TextTokenizer::new(&path, json, max_tokens, recipe.lowercase, prompt)
 }
 
-/// The digest of each part, preceded by its name and length so that no two sets look alike.
-///
-/// Of the recipe its meaning is digested, not its files: they say the same in several ways.
-fn fingerprint(
-    dir: &Path,
-    recipe: &Recipe,
-    tokenizer: &[u8],
-    weights: &WeightFile,
-) -> Result<String> {
-    let config = files::config(dir, "config.json")?.unwrap_or_default();
-    let recipe_parts = [
+/// What of a recipe decides vectors: its meaning, not its files, which say the same in several
+/// ways.
+fn recipe_parts(recipe: &Recipe) -> Vec<(&'static str, String)> {
+    vec![
         ("pooling", format!("{:?}", recipe.pooling)),
-        ("normalize", recipe.normalize.to_string()),
+        ("steps", format!("{:?}", recipe.steps)),
         ("max tokens", format!("{:?}", recipe.max_tokens)),
         ("lowercase", recipe.lowercase.to_string()),
-        ("document prompt", recipe.document_prompt.clone()),
-        ("query prompt", recipe.query_prompt.clone()),
-    ];
+        ("document prompt", recipe.prompts.document.clone()),
+        ("query prompt", recipe.prompts.query.clone()),
+    ]
+}
+
+/// The digest of each part, preceded by its name and length so that no two sets look alike.
+pub(super) fn fingerprint<'a>(
+    dir: &Path,
+    parts: &[(&str, String)],
+    tokenizer: &[u8],
+    weights: impl Iterator<Item = &'a WeightFile>,
+) -> Result<String> {
+    let config = files::config(dir, "config.json")?.unwrap_or_default();
+    let parts = parts.iter().map(|(name, text)| (*name, text.as_bytes()));
     let files = [
         ("config.json", config.as_slice()),
         ("tokenizer.json", tokenizer),
-        ("model.safetensors", weights.bytes()),
     ];
-    let recipe_parts = recipe_parts
-        .iter()
-        .map(|(name, text)| (*name, text.as_bytes()));
+    let weights = weights.map(|file| ("model.safetensors", file.bytes()));
     let mut digest = Sha256::new();
-    for (name, bytes) in recipe_parts.chain(files) {
+    for (name, bytes) in parts.chain(files).chain(weights) {
         digest.update(format!("{name} {}\n", bytes.len()));
         digest.update(bytes);
     }
@@ -334,7 +219,7 @@ fn fingerprint(
     Ok(hex.collect())
 }
 
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> Result<T> {
+pub(super) fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> Result<T> {
     thread.join().map_err(|_| {
         let cause = "its files cannot be read";
         Error::new(ErrorKind::Malformed, "the embedding model", cause)
@@ -342,7 +227,7 @@ fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> Result<T> {
     })
 }
 
-fn directory_name(dir: &Path) -> String {
+pub(super) fn directory_name(dir: &Path) -> String {
     let name = dir.file_name().unwrap_or(dir.as_os_str());
     name.to_string_lossy().into_owned()
 }

@@ -83,7 +83,7 @@ pub fn select(place: &str, files: &[String], selector: Option<&str>) -> Result<S
         _ if encoder => {
             let mut chosen: Vec<String> = files
                 .iter()
-                .filter(|file| COMPANIONS.contains(&file.as_str()))
+                .filter(|file| COMPANIONS.contains(&file.as_str()) || is_of_module(file))
                 .cloned()
                 .collect();
             chosen.push(WEIGHTS.to_owned());
@@ -94,6 +94,18 @@ pub fn select(place: &str, files: &[String], selector: Option<&str>) -> Result<S
         }
         _ => Err(unusable(place, files)),
     }
+}
+
+/// A file of one of the modules that stand behind an encoder, `2_Dense/model.safetensors` say.
+fn is_of_module(file: &str) -> bool {
+    let Some((folder, name)) = file.split_once('/') else {
+        return false;
+    };
+    let known = ["_Dense", "_SpladePooling"].iter().any(|kind| {
+        let number = folder.strip_suffix(kind);
+        number.is_some_and(|number| number.parse::<u8>().is_ok())
+    });
+    known && ["config.json", WEIGHTS].contains(&name)
 }
 
 /// A GGUF file that is a language model: not a vision projector nor a calibration matrix.
@@ -215,6 +227,10 @@ mod tests {
         "model.safetensors",
         "modules.json",
         "1_Pooling/config.json",
+        "2_Dense/config.json",
+        "2_Dense/model.safetensors",
+        "2_Dense/pytorch_model.bin",
+        "x_Dense/config.json",
         "pytorch_model.bin",
         "tokenizer.json",
         "onnx/model.onnx",
@@ -243,6 +259,8 @@ mod tests {
                 "config.json",
                 "modules.json",
                 "1_Pooling/config.json",
+                "2_Dense/config.json",
+                "2_Dense/model.safetensors",
                 "tokenizer.json",
                 "model.safetensors"
             ]

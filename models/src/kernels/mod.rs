@@ -23,12 +23,12 @@ mod tier;
 
 pub use attention::{
     AttentionShape, BLOCK_POSITIONS, CacheMeter, KvBlock, KvCache, bidirectional_attention,
-    causal_attention,
+    causal_attention, causal_segment_attention,
 };
 pub use convolution::causal_convolution;
 pub use elementwise::{
-    add, add_scaled, gelu, gelu_mul, gelu_tanh, layer_norm, relu_squared, relu_squared_mul,
-    rms_norm, silu, silu_mul,
+    add, add_scaled, exact_gelu_mul, gelu, gelu_mul, gelu_tanh, layer_norm, relu_squared,
+    relu_squared_mul, rms_norm, silu, silu_mul,
 };
 pub use matrix::{Matrix, Precision};
 pub use rope::{RopeLayout, RopeTable, rope};

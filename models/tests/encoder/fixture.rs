@@ -92,7 +92,7 @@ impl Case {
 }
 
 /// Numbers from the tensor's name: FNV-1a of it, then SplitMix64 of that plus the index.
-fn weight(name: &str, count: usize) -> Vec<f32> {
+pub fn weight(name: &str, count: usize) -> Vec<f32> {
     let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });

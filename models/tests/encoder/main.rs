@@ -5,6 +5,7 @@
 #![cfg(feature = "local")]
 #![allow(clippy::unwrap_used)]
 
+mod families;
 mod fixture;
 mod malformed;
 mod real;

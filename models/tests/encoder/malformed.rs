@@ -129,8 +129,8 @@ fn what_a_configuration_may_not_say() {
         ("tokenizer.json", json!([])),
     ];
     let unsupported = [
-        ("config.json", config("model_type", json!("mpnet")), "mpnet"),
-        ("config.json", config("hidden_act", json!("relu")), "relu"),
+        ("config.json", config("model_type", json!("t5")), "t5"),
+        ("config.json", config("hidden_act", json!("mish")), "mish"),
         (
             "config.json",
             config("position_embedding_type", json!("relative_key")),
@@ -146,8 +146,8 @@ fn what_a_configuration_may_not_say() {
             json!([
             {"path": "", "type": "sentence_transformers.models.Transformer"},
             {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-            {"path": "2_Dense", "type": "sentence_transformers.models.Dense"}]),
-            "Dense",
+            {"path": "2_LSTM", "type": "sentence_transformers.models.LSTM"}]),
+            "LSTM",
         ),
         (
             "modules.json",

@@ -219,4 +219,5 @@ def main():
                                separators=(",", ":")).replace('{"name"', '\n{"name"') + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -3,11 +3,13 @@
 mod chat;
 mod embedder;
 mod journal;
+mod reranker;
 mod splitter;
 mod store;
 
 pub use chat::{Behaviour, Finding, chat_model, chat_model_behaviours};
 pub use embedder::embedder;
 pub use journal::journal;
+pub use reranker::reranker;
 pub use splitter::splitter;
 pub use store::vector_store;

@@ -111,10 +111,16 @@ fn causal(
         })
         .collect();
     let longest = caches.iter().map(|(cache, _)| cache.len().min(window));
-    attend(tier, shape, q, &sequences, longest.max().unwrap_or(0), out);
+    let longest = longest.max().unwrap_or(0);
+    attend(tier, shape, q, &sequences, None, longest, out);
 }
 
-/// Attention within segments: each row sees every row of its own segment.
+/// Attention within segments: each row sees every row of its own segment, or with a window those
+/// less than the window away, before and after it.
+///
+/// `bias`, where there is one, is `[heads, 2 · reach - 1]`: what is added to the score of a key
+/// that stands so far after its query, from `1 - reach` to `reach - 1`. No segment may be longer
+/// than the reach.
 ///
 /// `q` and `out` are `[t, heads · head_dim]`, `k` and `v` are `[t, kv_heads · head_dim]`;
 /// `segments` divide `0..t`.
@@ -128,18 +134,44 @@ pub fn bidirectional_attention(
     k: &[f32],
     v: &[f32],
     segments: &[Range<usize>],
+    bias: Option<&[f32]>,
     out: &mut [f32],
 ) {
-    bidirectional(Tier::best(), shape, q, k, v, segments, out);
+    let window = shape.window.unwrap_or(usize::MAX).max(1);
+    let seen = |row: usize, length: usize| {
+        (row + 1).saturating_sub(window)..length.min(row.saturating_add(window))
+    };
+    within(Tier::best(), shape, [q, k, v], segments, &seen, bias, out);
 }
 
-fn bidirectional(
-    tier: Tier,
+/// Attention within segments: each row sees its own segment up to itself, or with a window the
+/// last rows of that. Otherwise like [`bidirectional_attention`], for sequences that are never
+/// continued and so need no cache.
+///
+/// # Panics
+///
+/// As [`bidirectional_attention`].
+pub fn causal_segment_attention(
     shape: &AttentionShape,
     q: &[f32],
     k: &[f32],
     v: &[f32],
     segments: &[Range<usize>],
+    out: &mut [f32],
+) {
+    let window = shape.window.unwrap_or(usize::MAX).max(1);
+    let seen = |row: usize, _| (row + 1).saturating_sub(window)..row + 1;
+    within(Tier::best(), shape, [q, k, v], segments, &seen, None, out);
+}
+
+/// Attention within segments, where `seen` gives what a row of a segment of some length sees.
+fn within(
+    tier: Tier,
+    shape: &AttentionShape,
+    [q, k, v]: [&[f32]; 3],
+    segments: &[Range<usize>],
+    seen: &(dyn Fn(usize, usize) -> Range<usize> + Sync),
+    bias: Option<&[f32]>,
     out: &mut [f32],
 ) {
     thread_local! {
@@ -183,7 +215,7 @@ fn bidirectional(
         .iter()
         .map(|segment| {
             let length = segment.len();
-            move |_| 0..length
+            move |row| seen(row, length)
         })
         .collect();
     let sequences: Vec<_> = segments
@@ -197,7 +229,12 @@ fn bidirectional(
         })
         .collect();
     let longest = segments.iter().map(Range::len).max().unwrap_or(0);
-    attend(tier, shape, q, &sequences, longest, out);
+    let bias = bias.map(|table| {
+        let bias = RelativeBias::new(table, shape.heads);
+        assert!(longest <= bias.reach, "{longest} rows in reach");
+        bias
+    });
+    attend(tier, shape, q, &sequences, bias, longest, out);
     drop(sequences);
     TILES.set(tiles);
 }
@@ -211,12 +248,39 @@ struct Sequence<'a> {
     seen: &'a (dyn Fn(usize) -> Range<usize> + Sync),
 }
 
+/// What is added to scores by how far a key stands after its query.
+#[derive(Clone, Copy)]
+struct RelativeBias<'a> {
+    /// `[heads, 2 · reach - 1]`.
+    table: &'a [f32],
+    reach: usize,
+}
+
+impl<'a> RelativeBias<'a> {
+    fn new(table: &'a [f32], heads: usize) -> Self {
+        let reach = (table.len() / heads).div_ceil(2);
+        assert!(
+            reach > 0 && table.len() == heads * (2 * reach - 1),
+            "{} biases of {heads} heads",
+            table.len()
+        );
+        Self { table, reach }
+    }
+
+    /// The biases of a head and a query at this position, by the position of the key.
+    fn of(&self, head: usize, query: usize) -> &'a [f32] {
+        let row = 2 * self.reach - 1;
+        &self.table[head * row..][self.reach - 1 - query..row]
+    }
+}
+
 /// Attention of every sequence; `longest` is about how many positions a row sees.
 fn attend(
     tier: Tier,
     shape: &AttentionShape,
     q: &[f32],
     sequences: &[Sequence<'_>],
+    bias: Option<RelativeBias<'_>>,
     longest: usize,
     out: &mut [f32],
 ) {
@@ -248,8 +312,12 @@ fn attend(
                     row * width + (kv_head * group + query % group) * dim
                 };
                 let mut seen = [const { 0..0 }; LONGEST];
+                let mut biases: [&[f32]; LONGEST] = [&[]; LONGEST];
                 for (at, query) in queries.clone().enumerate() {
                     seen[at] = (sequence.seen)(query / group);
+                    if let Some(bias) = &bias {
+                        biases[at] = bias.of(kv_head * group + query % group, query / group);
+                    }
                     let from = &q[place(query)..][..dim];
                     for (x, to) in from.iter().zip(turned[at..].iter_mut().step_by(count)) {
                         *to = *x;
@@ -260,6 +328,7 @@ fn attend(
                     kv_head: *kv_head,
                     scale: shape.scale,
                     softcap: shape.softcap,
+                    biases: bias.is_some().then_some(&biases[..count]),
                     queries: &turned[..count * dim],
                     seen: &seen[..count],
                     out: &mut result[..count * padded],

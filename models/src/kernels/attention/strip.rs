@@ -29,6 +29,8 @@ pub(super) struct Strip<'a> {
     pub kv_head: usize,
     pub scale: f32,
     pub softcap: Option<f32>,
+    /// What is added to each query's scores, by the position of the key.
+    pub biases: Option<&'a [&'a [f32]]>,
     /// `[head_dim, queries]`.
     pub queries: &'a [f32],
     /// What each query sees: not empty.
@@ -94,6 +96,12 @@ fn attend<L: Lanes, const ROWS: usize>(lanes: L, strip: Strip<'_>) {
                 continue;
             }
             bend(lanes, strip.scale, strip.softcap, weights);
+            if let Some(biases) = strip.biases {
+                let biases = &biases[row][base + sight.start..];
+                for (weight, bias) in weights[..last].iter_mut().zip(biases) {
+                    *weight += bias;
+                }
+            }
             weights[..first].fill(f32::NEG_INFINITY);
             weights[last..].fill(f32::NEG_INFINITY);
             factors[row] = weigh(lanes, weights, &mut greatest[row], &mut sums[row]);

@@ -132,7 +132,7 @@ fn causal_attention_is_that_of_the_formula() {
 }
 
 #[test]
-fn bidirectional_attention_is_that_of_the_formula() {
+fn attention_within_segments_is_that_of_the_formula() {
     for shape in shapes() {
         let (width, kv_width) = (
             shape.heads * shape.head_dim,
@@ -145,13 +145,23 @@ fn bidirectional_attention_is_that_of_the_formula() {
             random(t * kv_width, 2),
             random(t * width, 3),
         );
-        for tier in Tier::all() {
+        let window = shape.window.unwrap_or(1000);
+        let both =
+            |row: usize, length: usize| (row + 1).saturating_sub(window)..length.min(row + window);
+        let past = |row: usize, _: usize| (row + 1).saturating_sub(window)..row + 1;
+        let seen: [&(dyn Fn(usize, usize) -> Range<usize> + Sync); 2] = [&both, &past];
+        for (tier, seen) in Tier::all()
+            .into_iter()
+            .flat_map(|tier| seen.map(|seen| (tier, seen)))
+        {
             let mut out = vec![f32::NAN; t * width];
-            bidirectional(tier, &shape, &q, &k, &v, &segments, &mut out);
+            within(tier, &shape, [&q, &k, &v], &segments, seen, None, &mut out);
             for segment in &segments {
                 for row in segment.clone() {
                     let at = row * width..(row + 1) * width;
-                    let expected = oracle(&shape, &q[at.clone()], &k, &v, segment.clone());
+                    let sight = seen(row - segment.start, segment.len());
+                    let sight = segment.start + sight.start..segment.start + sight.end;
+                    let expected = oracle(&shape, &q[at.clone()], &k, &v, sight);
                     assert_close(
                         &out[at],
                         &expected,
@@ -166,18 +176,57 @@ fn bidirectional_attention_is_that_of_the_formula() {
                 let mut alone = vec![f32::NAN; rows.len()];
                 let (q, k, v) = (&q[rows.clone()], &k[kv.clone()], &v[kv]);
                 let whole = 0..segment.len();
-                bidirectional(
-                    tier,
-                    &shape,
-                    q,
-                    k,
-                    v,
-                    std::slice::from_ref(&whole),
-                    &mut alone,
-                );
+                let whole = std::slice::from_ref(&whole);
+                within(tier, &shape, [q, k, v], whole, seen, None, &mut alone);
                 assert_eq!(bits(&alone), bits(&out[rows]));
             }
         }
+    }
+}
+
+/// A bias that grows with the distance is what a longer key would say: each query has a last
+/// number of 1, and each key its position's share of the bias.
+#[test]
+fn a_bias_is_added_to_the_scores() {
+    let (heads, dim, t) = (2, 8, 100);
+    let shape = AttentionShape {
+        heads,
+        kv_heads: heads,
+        head_dim: dim,
+        scale: 1.0,
+        window: None,
+        softcap: None,
+    };
+    let width = heads * dim;
+    let (mut q, mut k, v) = (
+        random(t * width, 1),
+        random(t * width, 2),
+        random(t * width, 3),
+    );
+    let slopes = [0.03f32, -0.05];
+    let reach = 70;
+    let table: Vec<f32> = slopes
+        .iter()
+        .flat_map(|slope| (1 - reach..reach).map(move |distance| slope * distance as f32))
+        .collect();
+    let segments = [0..30, 30..t];
+    // The last number of each head is left to the bias.
+    for (x, name) in [(&mut q, 'q'), (&mut k, 'k')] {
+        for (row, x) in x.chunks_exact_mut(width).enumerate() {
+            for (head, slope) in x.chunks_exact_mut(dim).zip(slopes) {
+                head[dim - 1] = if name == 'q' { 1.0 } else { slope * row as f32 };
+            }
+        }
+    }
+    let mut expected = vec![f32::NAN; t * width];
+    bidirectional_attention(&shape, &q, &k, &v, &segments, None, &mut expected);
+    for x in q.iter_mut().skip(dim - 1).step_by(dim) {
+        *x = 0.0;
+    }
+    let mut out = vec![f32::NAN; t * width];
+    bidirectional_attention(&shape, &q, &k, &v, &segments, Some(&table), &mut out);
+    for (a, b) in out.iter().zip(&expected) {
+        assert!((a - b).abs() < 2e-4, "{a}, not {b}");
     }
 }
 

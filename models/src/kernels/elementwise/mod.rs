@@ -18,7 +18,9 @@ macro_rules! each_vector {
 mod tests;
 mod units;
 
-pub use units::{gelu, gelu_mul, gelu_tanh, relu_squared, relu_squared_mul, silu, silu_mul};
+pub use units::{
+    exact_gelu_mul, gelu, gelu_mul, gelu_tanh, relu_squared, relu_squared_mul, silu, silu_mul,
+};
 
 use super::parallel::pieces;
 use super::tier::{Kernel, Lanes, Tier};

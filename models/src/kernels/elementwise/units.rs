@@ -50,6 +50,16 @@ pub fn gelu_mul(gate_up: &[f32], n: usize, out: &mut [f32]) {
     gated::<GeluTanh>(gate_up, n, out);
 }
 
+/// `out = gelu(gate) · up` like [`silu_mul`], with the exact form of the unit, as ModernBERT has
+/// it.
+///
+/// # Panics
+///
+/// When the lengths do not fit.
+pub fn exact_gelu_mul(gate_up: &[f32], n: usize, out: &mut [f32]) {
+    gated::<Gelu>(gate_up, n, out);
+}
+
 /// `out = max(gate, 0)² · up` like [`silu_mul`].
 ///
 /// # Panics

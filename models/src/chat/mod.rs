@@ -1,6 +1,6 @@
 //! Chat with a model file on this machine.
 //!
-//! A [`LocalChatModel`] is a handle of an [`Engine`](crate::engine::Engine): requests run side by
+//! A [`LocalChatModel`] is a handle of an [`Engine`]: requests run side by
 //! side on a thread of its own and send events as they go. A stream that is dropped ends its
 //! request at the next token, or at the next piece of its prompt. What a prompt shares with texts
 //! that were read before is not computed again.

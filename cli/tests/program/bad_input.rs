@@ -34,7 +34,7 @@ fn wrong_calls_say_what_to_do_instead() {
             1,
             &["nowhere", "check the path"],
         ),
-        (&["rerank", "Who?"], b"x", 1, &["--reranker"]),
+        (&["rerank", "Who?"], b"x", 2, &["--reranker"]),
         (
             &["rerank", "Who?", "--reranker", "./nowhere"],
             b"x",

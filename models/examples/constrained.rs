@@ -1,11 +1,11 @@
 //! Measures answers in a form: are they all valid, and what does holding them to it cost?
 //!
 //! ```text
-//! CORBIE_DATA=… cargo run --release -p corbie-models --example constrained -- MODEL.gguf [N] [TOKENS]
+//! CORBIE_DATA=… CORBIE_BFCL=… cargo run --release -p corbie-models --example constrained -- MODEL.gguf [N] [TOKENS]
 //! ```
 //!
 //! N texts at temperature 1 by the schemas of the JSON Schema Test Suite (drafts 7 and 2020-12)
-//! and the tools of BFCL, each of at most TOKENS tokens: every one must parse and be valid by
+//! and, where CORBIE_BFCL names the folder with BFCL's JSON files, of its tools, each of at most TOKENS tokens: every one must parse and be valid by
 //! another validator. Then greedy text with and without a form that allows everything.
 
 use std::path::Path;
@@ -119,7 +119,11 @@ fn schemas(data: &Path) -> Vec<(String, Value, jsonschema::Draft)> {
             }
         }
     }
-    for file in files(&data.join("bfcl"), "json") {
+    let Some(bfcl) = std::env::var_os("CORBIE_BFCL") else {
+        report("skipped: CORBIE_BFCL is not set, so no tools of BFCL");
+        return found;
+    };
+    for file in files(Path::new(&bfcl), "json") {
         let text = std::fs::read_to_string(&file).unwrap_or_default();
         for line in text.lines() {
             let row: Value = serde_json::from_str(line).unwrap_or_default();

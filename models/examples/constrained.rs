@@ -1,18 +1,24 @@
 //! Measures answers in a form: are they all valid, and what does holding them to it cost?
 //!
 //! ```text
-//! CORBIE_DATA=… CORBIE_BFCL=… cargo run --release -p corbie-models --example constrained -- MODEL.gguf [N] [TOKENS]
+//! CORBIE_DATA=… CORBIE_BFCL=… cargo run --release -p corbie-models --example constrained -- MODEL.gguf [N] [TOKENS] [ROUNDS]
 //! ```
 //!
 //! N texts at temperature 1 by the schemas of the JSON Schema Test Suite (drafts 7 and 2020-12)
-//! and, where CORBIE_BFCL names the folder with BFCL's JSON files, of its tools, each of at most TOKENS tokens: every one must parse and be valid by
-//! another validator. Then greedy text with and without a form that allows everything.
+//! and, where CORBIE_BFCL names the folder with BFCL's JSON files, of its tools, each of at most
+//! TOKENS tokens: every one must parse and be valid by another validator. Then, ROUNDS times,
+//! greedy text with and without a form.
 
 use std::path::Path;
 
 use corbie_core::{ChatRequest, Error, ErrorKind, Message, ResponseFormat, Result, Sampling};
 use corbie_models::chat::{GenerateOptions, LocalChatModel, LocalChatOptions};
-use serde_json::Value;
+use futures::StreamExt;
+use serde_json::{Value, json};
+
+/// So many texts are written at a time.
+const TOGETHER: usize = 8;
+const ANYTHING: &str = "a form that allows everything";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -26,6 +32,7 @@ async fn main() -> Result<()> {
         number.unwrap_or(default)
     };
     let (wanted, max_tokens): (usize, usize) = (number(1000), number(160));
+    let rounds = number(20);
     let data = std::env::var("CORBIE_DATA").map_err(|_| missing("CORBIE_DATA is not set"))?;
     let schemas = schemas(Path::new(&data));
     let model = LocalChatModel::load(Path::new(&path), LocalChatOptions::default())?;
@@ -35,21 +42,26 @@ async fn main() -> Result<()> {
         .encode_chat(model.tokenizer(), &ChatRequest::new([question]))?;
 
     let (mut valid, mut refused, mut small, mut bad) = (0, 0, 0, Vec::new());
-    for (index, (name, schema, draft)) in schemas.iter().cycle().take(10 * wanted).enumerate() {
-        if valid + bad.len() == wanted {
-            break;
-        }
-        let options = GenerateOptions {
-            max_tokens,
-            sampling: Sampling {
+    let texts = schemas.iter().cycle().take(10 * wanted).enumerate();
+    let mut texts = futures::stream::iter(texts)
+        .map(|(index, schema)| {
+            let sampling = Sampling {
                 temperature: 1.0,
                 seed: Some(index as u64),
                 ..Sampling::default()
-            },
-            format: ResponseFormat::JsonSchema(schema.clone()),
-            ..GenerateOptions::default()
-        };
-        let text = match model.generate(prompt.clone(), options).await {
+            };
+            let options = GenerateOptions {
+                max_tokens,
+                sampling,
+                format: ResponseFormat::JsonSchema(schema.1.clone()),
+                ..GenerateOptions::default()
+            };
+            let written = model.generate(prompt.clone(), options);
+            async move { (schema, written.await) }
+        })
+        .buffered(TOGETHER);
+    while let Some(((name, schema, draft), written)) = texts.next().await {
+        let text = match written {
             Ok(completion) => completion.text,
             Err(error) if error.kind() == &ErrorKind::LimitExceeded => {
                 small += 1;
@@ -71,7 +83,11 @@ async fn main() -> Result<()> {
             true => valid += 1,
             false => bad.push(format!("{name}: {text}")),
         }
+        if valid + bad.len() == wanted {
+            break;
+        }
     }
+    drop(texts);
     report(&format!(
         "{valid} of {} texts valid; {refused} times a schema was refused by name, {small} times \
          for its limits, before any token ({} schemas)",
@@ -80,28 +96,72 @@ async fn main() -> Result<()> {
     ));
     bad.iter().take(10).for_each(|line| report(line));
 
-    let (mut free, mut held) = (Vec::new(), Vec::new());
-    for round in 0..6 {
+    for (name, form) in forms() {
+        speed(&model, name, &form, rounds).await?;
+    }
+    Ok(())
+}
+
+/// Forms whose answers go on to the token limit.
+fn forms() -> [(&'static str, ResponseFormat); 2] {
+    let sentences = json!({
+        "type": "array", "minItems": 10,
+        "items": {
+            "type": "object",
+            "properties": {"title": {"type": "string"}, "year": {"type": "integer"}},
+            "required": ["title", "year"],
+            "additionalProperties": false,
+        },
+    });
+    [
+        (ANYTHING, ResponseFormat::Regex("(?s:.*)".into())),
+        ("a schema", ResponseFormat::JsonSchema(sentences)),
+    ]
+}
+
+/// Compares greedy text without a form and in one, in turn; the ratio is the median of each
+/// round's.
+async fn speed(
+    model: &LocalChatModel,
+    name: &str,
+    form: &ResponseFormat,
+    rounds: usize,
+) -> Result<()> {
+    let (mut free, mut held, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let plain = GenerateOptions {
+        max_tokens: 320,
+        ..GenerateOptions::default()
+    };
+    let formed = GenerateOptions {
+        format: form.clone(),
+        ..plain.clone()
+    };
+    for round in 0..=rounds as u32 {
         let prompt: Vec<u32> = (0..100).map(|i| 100 + round + i * 7 % 5000).collect();
-        let plain = GenerateOptions::default();
-        let formed = GenerateOptions {
-            format: ResponseFormat::Regex("(?s:.*)".into()),
-            ..plain.clone()
-        };
-        let a = model.generate(prompt.clone(), plain).await?;
-        let b = model.generate(prompt, formed).await?;
-        if a.ids != b.ids {
+        let mut speeds = [0.0; 2];
+        let mut ids = [Vec::new(), Vec::new()];
+        for turn in 0..2 {
+            let which = (round as usize + turn) % 2;
+            let options = [&plain, &formed][which].clone();
+            let written = model.generate(prompt.clone(), options).await?;
+            speeds[which] = written.ids.len() as f64 / written.decode_seconds;
+            ids[which] = written.ids;
+        }
+        if name == ANYTHING && ids[0] != ids[1] {
             report("OTHER TOKENS under a form that allows everything");
         }
+        // The first round warms up.
         if round > 0 {
-            free.push(a.ids.len() as f64 / a.decode_seconds);
-            held.push(b.ids.len() as f64 / b.decode_seconds);
+            free.push(speeds[0]);
+            held.push(speeds[1]);
+            ratios.push(speeds[1] / speeds[0]);
         }
     }
-    let (free, held) = (median(free), median(held));
     report(&format!(
-        "greedy text: {free:.1} tokens/s, held to a form that allows everything {held:.1}: {:.1} %",
-        100.0 * held / free
+        "greedy text: {:.1} tokens/s, held to {name} {:.1}: {:.1} %",
+        median(free),
+        median(held),
+        100.0 * median(ratios)
     ));
     Ok(())
 }

@@ -76,35 +76,33 @@ impl Sampler {
     ) -> Option<u32> {
         let mut changed = std::mem::take(&mut self.logits);
         let penalty = self.options.repetition_penalty;
-        let logits = match (penalty, mask) {
-            (1.0, None) => logits,
-            _ => {
-                changed.clear();
-                changed.extend_from_slice(logits);
-                let first = history.len().saturating_sub(self.options.repetition_window);
-                penalise(&mut changed, &history[first..], penalty);
-                if let Some(mask) = mask {
-                    mask.apply(&mut changed);
-                }
-                &changed
-            }
+        let logits = if penalty == 1.0 {
+            logits
+        } else {
+            changed.clear();
+            changed.extend_from_slice(logits);
+            let first = history.len().saturating_sub(self.options.repetition_window);
+            penalise(&mut changed, &history[first..], penalty);
+            &changed
         };
         let choice = match self.options.temperature {
-            0.0 => likeliest(logits),
-            temperature => self.draw(logits, temperature),
+            0.0 => likeliest(logits, mask),
+            temperature => self.draw(logits, mask, temperature),
         };
-        let choice = choice.filter(|token| mask.is_none_or(|mask| mask.allows(*token)));
+        let possible = |token: &u32| logits[*token as usize] > f32::NEG_INFINITY;
+        let choice = choice.filter(|token| mask.is_none() || possible(token));
         self.logits = changed;
         choice
     }
 
-    fn draw(&mut self, logits: &[f32], temperature: f32) -> Option<u32> {
-        let max = logits[likeliest(logits)? as usize];
+    fn draw(&mut self, logits: &[f32], mask: Option<&Mask>, temperature: f32) -> Option<u32> {
+        let max = logits[likeliest(logits, mask)? as usize];
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
         candidates.extend(
             (0..)
                 .zip(logits)
+                .filter(|(token, _)| mask.is_none_or(|mask| mask.allows(*token)))
                 .filter(|(_, logit)| **logit == max || **logit > f32::NEG_INFINITY)
                 .map(|(token, logit)| Candidate {
                     token,
@@ -138,16 +136,37 @@ fn weight(candidate: &Candidate) -> f64 {
     f64::from(candidate.logit).exp()
 }
 
-/// The token with the highest logit, the first of equals; logits that are no number are passed
-/// over.
-fn likeliest(logits: &[f32]) -> Option<u32> {
+/// The token with the highest logit among those that may come, the first of equals; logits that
+/// are no number are passed over.
+fn likeliest(logits: &[f32], mask: Option<&Mask>) -> Option<u32> {
+    let words = mask.map(Mask::words);
     let mut best: Option<(u32, f32)> = None;
-    for (token, logit) in (0..).zip(logits) {
-        if !logit.is_nan() && best.is_none_or(|(_, best)| *logit > best) {
-            best = Some((token, *logit));
+    for (index, chunk) in logits.chunks(32).enumerate() {
+        let allowed = words.map_or(u32::MAX, |words| words.get(index).copied().unwrap_or(0));
+        // Most chunks have nothing better, and that is soon seen.
+        if allowed == 0 || best.is_some_and(|(_, best)| best >= largest(chunk)) {
+            continue;
+        }
+        for (bit, logit) in (0..).zip(chunk) {
+            let may_come = allowed & (1 << bit) != 0 && !logit.is_nan();
+            if may_come && best.is_none_or(|(_, best)| *logit > best) {
+                best = Some((index as u32 * 32 + bit, *logit));
+            }
         }
     }
     best.map(|(token, _)| token)
+}
+
+/// The largest number of a chunk, in lanes that are compared at once.
+fn largest(chunk: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; 8];
+    for part in chunk.chunks(8) {
+        for (lane, logit) in lanes.iter_mut().zip(part) {
+            *lane = larger(*lane, *logit);
+        }
+    }
+    lanes.into_iter().fold(f32::NEG_INFINITY, larger)
 }
 
 /// Makes each token of `seen` less likely, once.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use corbie_core::{Error, ErrorKind, Result};
 
 use super::inbox::{Entry, Inbox};
-use super::masks::Masks;
+use super::masks::{Question, beside};
 use super::plan::{Budget, shares};
 use super::prefix::{Prefixes, common};
 use super::run::{Progress, Run};
@@ -30,7 +30,6 @@ pub(super) struct Schedule<'a> {
     parked: VecDeque<Run>,
     next_id: u64,
     budget: Budget,
-    masks: Masks,
 }
 
 impl<'a> Schedule<'a> {
@@ -51,7 +50,6 @@ impl<'a> Schedule<'a> {
             parked: VecDeque::new(),
             next_id: 0,
             budget: Budget::new(),
-            masks: Masks::default(),
         }
     }
 
@@ -65,7 +63,6 @@ impl<'a> Schedule<'a> {
             }
             if let Err(error) = self.pass() {
                 // What concerns no single request concerns all.
-                self.masks = Masks::default();
                 for run in self.runs.drain(..) {
                     run.end(Err(Error::new(error.kind().clone(), self.name, &error)));
                 }
@@ -193,11 +190,12 @@ impl<'a> Schedule<'a> {
         self.make_room(&mut shares);
         let begun = Instant::now();
         let flowing = self.runs.iter().any(Run::is_writing);
+        let mut questions = Vec::new();
         for (index, run) in self.runs.iter_mut().enumerate() {
             let ready = shares[index] > 0 && shares[index] == run.unread();
+            let left = run.left();
             if let Some(guide) = run.request.guide.take_if(|_| ready) {
-                let left = run.request.max_tokens - (run.text.len() - run.request.prompt.len());
-                self.masks.ask(index, guide, left)?;
+                questions.push(Question { index, guide, left });
             }
         }
         let mut wanted = Vec::new();
@@ -218,14 +216,15 @@ impl<'a> Schedule<'a> {
                 wanted: usize::from(ready),
             });
         }
-        let logits = self.decoder.read(&mut steps, &mut self.workspace)?;
-        drop(steps);
+        let (decoder, workspace) = (self.decoder, &mut self.workspace);
+        let (logits, answers) = beside(questions, move || decoder.read(&mut steps, workspace));
+        let logits = logits?;
         if shares.iter().sum::<usize>() >= budget {
             self.budget.learn(begun.elapsed(), flowing);
         }
         let mut masks: Vec<Option<Result<Option<Mask>>>> = Vec::new();
         masks.resize_with(self.runs.len(), || None);
-        for answer in self.masks.answers()? {
+        for answer in answers {
             self.runs[answer.index].request.guide = Some(answer.guide);
             masks[answer.index] = Some(answer.mask);
         }

@@ -316,11 +316,11 @@ impl Reader {
             }
             "not" => {
                 let claim = self.claim(&here);
-                self.of(Claim {
+                let cases = self.of(Claim {
                     holds: !holds,
                     ..claim
-                })?
-                .to_vec()
+                })?;
+                cases.iter().map(unevaluated).collect()
             }
             "if" => {
                 let condition = self.claim(&here);
@@ -1036,6 +1036,23 @@ fn closed_object(object: &Objects, claim: Claim) -> Rc<Objects> {
     let mut closed = object.clone();
     closed.layers.push(layer);
     Rc::new(closed)
+}
+
+/// The case as seen from outside a `not`: what is looked at inside counts for nothing (2020-12,
+/// core, section 7.7.1).
+fn unevaluated(case: &Case) -> Case {
+    let mut case = case.clone();
+    if let Some(object) = &mut case.object {
+        for layer in &mut Rc::make_mut(object).layers {
+            layer.evaluates = false;
+        }
+    }
+    if let Some(array) = &mut case.array {
+        for row in &mut Rc::make_mut(array).rows {
+            row.evaluates = false;
+        }
+    }
+    case
 }
 
 /// The array with all items that no schema has looked at under `claim`.

@@ -29,7 +29,7 @@ pub enum Form {
     Choice(Vec<String>),
     Quote(Vec<String>),
     #[cfg(feature = "local")]
-    Grammar(crate::constraint::Recognizer),
+    Grammar(Box<crate::constraint::Recognizer>),
 }
 
 impl Form {
@@ -52,7 +52,7 @@ impl Form {
             ResponseFormat::Quote(texts) => Self::Quote(some("quote", texts)?),
             #[cfg(feature = "local")]
             ResponseFormat::Grammar(lark) => {
-                Self::Grammar(crate::constraint::Recognizer::new(lark)?)
+                Self::Grammar(Box::new(crate::constraint::Recognizer::new(lark)?))
             }
             #[cfg(not(feature = "local"))]
             ResponseFormat::Grammar(_) => {

@@ -40,6 +40,9 @@ pub mod chat;
 #[cfg(feature = "openai")]
 pub mod openai;
 
+#[cfg(feature = "validated")]
+pub mod validated;
+
 #[cfg(all(feature = "hub", feature = "local"))]
 mod load;
 

@@ -49,7 +49,8 @@ impl Models {
         &self.hub
     }
 
-    /// The chat model called `name`.
+    /// The chat model called `name`. The answers of a remote one are checked
+    /// (`corbie_models::validated`), so that every request field means the same everywhere.
     ///
     /// # Errors
     ///
@@ -130,8 +131,10 @@ impl Models {
 
     #[cfg(feature = "openai")]
     fn remote_chat(&self, _name: &str, provider: &str, model: &str) -> Result<Arc<dyn ChatModel>> {
+        use crate::validated::{Validated, ValidatedOptions};
         let options = self.remote_options(provider, model)?;
-        Ok(Arc::new(crate::openai::OpenAiChatModel::new(options)?))
+        let model = Arc::new(crate::openai::OpenAiChatModel::new(options)?);
+        Ok(Arc::new(Validated::new(model, ValidatedOptions::default())))
     }
 
     #[cfg(feature = "openai")]

@@ -23,10 +23,12 @@ pub struct Quirks {
     /// Takes `stream_options.include_usage`.
     pub stream_usage: bool,
     /// Takes `response_format` with a JSON Schema; where not, `json_object` is asked for and the
-    /// schema is only checked afterwards by whoever asked.
+    /// schema is said in words.
     pub json_schema: bool,
     /// Takes `strict` beside a tool's or an answer's schema.
     pub strict: bool,
+    /// Takes `structured_outputs` with a `choice` or a `regex`, as vLLM does since 0.11.
+    pub structured_outputs: bool,
     /// Takes `top_k`, `min_p` and `repetition_penalty`, which OpenAI does not have.
     pub extra_sampling: bool,
     /// The name it gives to the repetition penalty.
@@ -42,6 +44,7 @@ const OPENAI: Quirks = Quirks {
     stream_usage: true,
     json_schema: true,
     strict: true,
+    structured_outputs: false,
     extra_sampling: false,
     repetition_penalty: "repetition_penalty",
     seed: true,
@@ -135,7 +138,10 @@ pub const PROVIDERS: &[Provider] = &[
         base_url: "http://127.0.0.1:8000/v1",
         key_variable: Some("VLLM_API_KEY"),
         url_variable: None,
-        quirks: LOCAL,
+        quirks: Quirks {
+            structured_outputs: true,
+            ..LOCAL
+        },
     },
     Provider {
         name: "lmstudio",

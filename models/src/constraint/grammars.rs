@@ -5,7 +5,7 @@ use std::sync::Arc;
 use corbie_core::{Error, ErrorKind, Result};
 use llguidance::api::{GrammarInit, ParserLimits, TopLevelGrammar};
 use llguidance::toktrie::InferenceCapabilities;
-use llguidance::{Logger, ParserFactory, panic_utils};
+use llguidance::{Logger, ParserFactory, TokenParser, panic_utils};
 
 use crate::tokenizer::Tokenizer;
 
@@ -55,18 +55,9 @@ impl Grammars {
     /// that no text has, [`LimitExceeded`](ErrorKind::LimitExceeded) for what would take too long
     /// or too much memory.
     pub fn compile(&self, form: &Form) -> Result<Constraint> {
-        let compile = || -> Result<Constraint> {
+        on_a_stack("compiling", || {
             let source = Source::of(form)?;
-            let init = GrammarInit::Serialized(TopLevelGrammar::from_lark(source.lark));
-            let parser = self
-                .factory
-                .create_parser_from_init_ext(
-                    init,
-                    Logger::new(0, 0),
-                    InferenceCapabilities::default(),
-                    self.factory.limits().clone(),
-                )
-                .map_err(|error| not_compiled(form, &error))?;
+            let parser = parser(&self.factory, form, source.lark)?;
             Constraint::new(
                 self.vocabulary.clone(),
                 parser,
@@ -74,15 +65,6 @@ impl Grammars {
                 source.watch,
                 &source.tokens,
             )
-        };
-        std::thread::scope(|scope| {
-            std::thread::Builder::new()
-                .name("corbie-grammar".to_owned())
-                .stack_size(STACK)
-                .spawn_scoped(scope, compile)
-                .map_err(|error| Error::io("thread that compiles grammars", error))?
-                .join()
-                .unwrap_or_else(|_| Err(broken("compiling")))
         })
     }
 }
@@ -95,8 +77,36 @@ impl std::fmt::Debug for Grammars {
     }
 }
 
+/// Runs `work` on a stack deep enough for it.
+pub(super) fn on_a_stack<T: Send>(
+    doing: &str,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name("corbie-grammar".to_owned())
+            .stack_size(STACK)
+            .spawn_scoped(scope, work)
+            .map_err(|error| Error::io("thread that compiles grammars", error))?
+            .join()
+            .unwrap_or_else(|_| Err(broken(doing)))
+    })
+}
+
+/// The parser of a grammar, at its start.
+pub(super) fn parser(factory: &ParserFactory, form: &Form, lark: String) -> Result<TokenParser> {
+    factory
+        .create_parser_from_init_ext(
+            GrammarInit::Serialized(TopLevelGrammar::from_lark(lark)),
+            Logger::new(0, 0),
+            InferenceCapabilities::default(),
+            factory.limits().clone(),
+        )
+        .map_err(|error| not_compiled(form, &error))
+}
+
 /// Bounds that end hostile grammars within a second and 256 MiB.
-fn limits() -> ParserLimits {
+pub(super) fn limits() -> ParserLimits {
     ParserLimits {
         max_items_in_row: 2_000,
         initial_lexer_fuel: 2_000_000,
@@ -123,7 +133,7 @@ pub(super) fn broken(what: &str) -> Error {
     )
 }
 
-fn not_compiled(form: &Form, error: &impl std::fmt::Display) -> Error {
+pub(super) fn not_compiled(form: &Form, error: &impl std::fmt::Display) -> Error {
     let text = error.to_string();
     let text = text.split("\n<").next().unwrap_or_default().trim();
     let limit = [

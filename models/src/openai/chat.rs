@@ -6,6 +6,7 @@ use corbie_core::{
 };
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use tokio::time::Instant;
 
 use super::client::Remote;
 use super::stream::{Assembler, Piece};
@@ -76,19 +77,48 @@ impl ChatModel for OpenAiChatModel {
 
     fn stream(&self, request: ChatRequest) -> BoxFuture<'_, Result<ChatStream>> {
         Box::pin(async move {
+            let deadline = Deadline::of(&request);
             let body = request::body(&self.remote.options, &request)?;
             let tokens = estimate::of_request(&request);
             self.check_context(tokens)?;
             let earlier_calls = request.messages.iter().map(|m| m.tool_calls.len()).sum();
             let chat = self.remote.client.chat();
-            let pieces = self
+            let attempts = self
                 .remote
-                .retry(|| chat.create_stream_byot::<_, Piece>(&body))
-                .await?;
+                .retry(|| chat.create_stream_byot::<_, Piece>(&body));
+            let late = || too_late(&self.remote);
+            let pieces = deadline.hold(attempts).await.ok_or_else(late)??;
             let assembler = Assembler::new(earlier_calls, tokens);
-            Ok(events(self.remote.clone(), pieces.boxed(), assembler))
+            let remote = self.remote.clone();
+            Ok(events(remote, pieces.boxed(), assembler, deadline))
         })
     }
+}
+
+/// When an answer must be whole; `None`: it takes as long as it takes.
+#[derive(Clone, Copy)]
+struct Deadline(Option<Instant>);
+
+impl Deadline {
+    fn of(request: &ChatRequest) -> Self {
+        // A time beyond what a clock can say is none.
+        let after = |timeout| Instant::now().checked_add(timeout);
+        Self(request.timeout.and_then(after))
+    }
+
+    /// What comes in time.
+    async fn hold<F: Future>(self, future: F) -> Option<F::Output> {
+        match self.0 {
+            Some(deadline) => tokio::time::timeout_at(deadline, future).await.ok(),
+            None => Some(future.await),
+        }
+    }
+}
+
+fn too_late(remote: &Remote) -> Error {
+    let cause = "the answer took longer than the request allows";
+    Error::new(ErrorKind::LimitExceeded, remote.options.subject(), cause)
+        .hint("allow more time, or ask for fewer tokens")
 }
 
 /// Turns pieces into events. Dropping it drops the pieces, which closes the connection.
@@ -96,16 +126,18 @@ fn events(
     remote: Remote,
     pieces: BoxStream<'static, std::result::Result<Piece, async_openai::error::OpenAIError>>,
     assembler: Assembler,
+    deadline: Deadline,
 ) -> ChatStream {
     let state = Some((pieces, assembler));
     let batches = stream::unfold(state, move |state| {
         let remote = remote.clone();
         async move {
             let (mut pieces, mut assembler) = state?;
-            let batch = match pieces.next().await {
-                Some(Ok(piece)) => assembler.push(&remote.options, piece),
-                Some(Err(error)) => Err(failure::sort(&remote.options, error)),
-                None => return Some((batch(assembler.finish(&remote.options)), None)),
+            let batch = match deadline.hold(pieces.next()).await {
+                Some(Some(Ok(piece))) => assembler.push(&remote.options, piece),
+                Some(Some(Err(error))) => Err(failure::sort(&remote.options, error)),
+                Some(None) => return Some((batch(assembler.finish(&remote.options)), None)),
+                None => Err(too_late(&remote)),
             };
             let rest = batch.is_ok().then_some((pieces, assembler));
             Some((self::batch(batch), rest))

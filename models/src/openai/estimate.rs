@@ -1,4 +1,4 @@
-use corbie_core::{ChatRequest, TokenCounter};
+use corbie_core::{ChatRequest, ResponseFormat, TokenCounter};
 
 /// Tokens that a chat format adds to each message.
 const PER_MESSAGE: usize = 4;
@@ -53,7 +53,11 @@ pub fn of_request(request: &ChatRequest) -> usize {
         let schema = tool.parameters.to_string();
         estimate(&tool.name) + estimate(&tool.description) + estimate(&schema) + PER_MESSAGE
     });
-    messages.sum::<usize>() + tools.sum::<usize>()
+    let form = match &request.response_format {
+        ResponseFormat::JsonSchema(schema) => estimate(&schema.to_string()),
+        _ => 0,
+    };
+    messages.sum::<usize>() + tools.sum::<usize>() + form
 }
 
 /// The tokens of a text.

@@ -6,6 +6,9 @@
 //! Keys stay secret: they are in no `Debug` output, error or log. Prompts go to the service's
 //! address and nowhere else: redirects are not followed.
 //!
+//! What a service does not hold an answer to is refused here;
+//! [`Validated`](crate::validated::Validated) asks for it in words and checks the answer.
+//!
 //! ```
 //! use corbie_models::openai::{OpenAiChatModel, RemoteOptions};
 //!

@@ -1,11 +1,14 @@
 //! A chat request in the service's JSON.
 
+use std::borrow::Cow;
+
 use corbie_core::{
     ChatRequest, Error, ErrorKind, Message, ResponseFormat, Result, Role, Sampling, ToolChoice,
 };
 use serde_json::{Map, Value, json};
 
 use super::RemoteOptions;
+use crate::validated::say;
 
 /// The body of `POST /chat/completions`.
 ///
@@ -18,36 +21,25 @@ pub fn body(options: &RemoteOptions, request: &ChatRequest) -> Result<Value> {
     let quirks = &options.quirks;
     let mut body = Map::new();
     body.insert("model".into(), json!(options.model));
-    let messages: Vec<Value> = request.messages.iter().map(message).collect();
+    let mut said = Cow::Borrowed(&request.messages);
+    if let ResponseFormat::JsonSchema(_) = &request.response_format
+        && !quirks.json_schema
+    {
+        // Such a service makes some JSON, and wants to be told in words that it is wanted.
+        say(
+            said.to_mut(),
+            &request.response_format,
+            request.tools.is_empty(),
+        );
+    }
+    let messages: Vec<Value> = said.iter().map(message).collect();
     body.insert("messages".into(), json!(messages));
     body.insert("stream".into(), json!(true));
     if quirks.stream_usage {
         body.insert("stream_options".into(), json!({"include_usage": true}));
     }
     tools(options, request, &mut body)?;
-    let schema = match &request.response_format {
-        ResponseFormat::Text => None,
-        ResponseFormat::JsonSchema(schema) => Some(schema),
-        _ => {
-            let cause = "a remote model can be held to a JSON Schema, not to another form";
-            let subject = format!("model `{}`", options.model);
-            let error = Error::new(ErrorKind::Unsupported, subject, cause);
-            return Err(error.hint("ask for JSON, or take a local model"));
-        }
-    };
-    if let Some(schema) = schema {
-        let format = match quirks.json_schema {
-            true => {
-                let mut inner = json!({"name": "answer", "schema": schema});
-                if quirks.strict {
-                    inner["strict"] = json!(is_strict(schema));
-                }
-                json!({"type": "json_schema", "json_schema": inner})
-            }
-            false => json!({"type": "json_object"}),
-        };
-        body.insert("response_format".into(), format);
-    }
+    form(options, request, &mut body)?;
     sampling(options, &request.sampling, &mut body)?;
     if let Some(max_tokens) = request.max_tokens {
         let field = match quirks.max_completion_tokens {
@@ -60,6 +52,44 @@ pub fn body(options: &RemoteOptions, request: &ChatRequest) -> Result<Value> {
         body.insert("stop".into(), json!(request.stop));
     }
     Ok(Value::Object(body))
+}
+
+/// The form of the answer, as far as the service holds to it.
+fn form(
+    options: &RemoteOptions,
+    request: &ChatRequest,
+    body: &mut Map<String, Value>,
+) -> Result<()> {
+    let quirks = &options.quirks;
+    // Held to such a form, no answer can be a call.
+    let calls = !request.tools.is_empty() && request.tool_choice != ToolChoice::None;
+    let (field, value) = match &request.response_format {
+        ResponseFormat::Text => return Ok(()),
+        ResponseFormat::JsonSchema(_) if !quirks.json_schema => {
+            ("response_format", json!({"type": "json_object"}))
+        }
+        ResponseFormat::JsonSchema(schema) => {
+            let mut inner = json!({"name": "answer", "schema": schema});
+            if quirks.strict {
+                inner["strict"] = json!(is_strict(schema));
+            }
+            let format = json!({"type": "json_schema", "json_schema": inner});
+            ("response_format", format)
+        }
+        ResponseFormat::Choice(options) if quirks.structured_outputs && !calls => {
+            ("structured_outputs", json!({"choice": options}))
+        }
+        ResponseFormat::Regex(regex) if quirks.structured_outputs && !calls => {
+            ("structured_outputs", json!({"regex": regex}))
+        }
+        _ => {
+            let cause = "the service itself holds no answer to this form";
+            let error = Error::new(ErrorKind::Unsupported, options.subject(), cause);
+            return Err(error.hint("wrap it in `Validated`, ask for JSON, or take a local model"));
+        }
+    };
+    body.insert(field.into(), value);
+    Ok(())
 }
 
 /// Reasoning is left out: services refuse it or think anew.
@@ -329,6 +359,49 @@ mod tests {
         };
         let written = body(&deepseek, &asked).unwrap();
         assert_eq!(written["response_format"], json!({"type": "json_object"}));
+        let system = written["messages"][0]["content"].as_str().unwrap();
+        assert!(
+            system.starts_with("s\n\nWhenever you do not call a tool:"),
+            "{system}"
+        );
+        assert!(system.contains("JSON") && system.ends_with(r#"{"type":"object"}"#));
+    }
+
+    #[test]
+    fn forms_are_sent_where_the_service_holds_to_them() {
+        let choice = ResponseFormat::Choice(vec!["yes".into(), "是".into()]);
+        let regex = ResponseFormat::Regex("[0-9]+".into());
+        let quote = ResponseFormat::Quote(vec!["Moss.".into()]);
+        let without_tools = |response_format: &ResponseFormat| ChatRequest {
+            response_format: response_format.clone(),
+            ..ChatRequest::new([Message::user("x")])
+        };
+        for (provider, format, expected) in [
+            ("vllm", &choice, Some(json!({"choice": ["yes", "是"]}))),
+            ("vllm", &regex, Some(json!({"regex": "[0-9]+"}))),
+            ("vllm", &quote, None),
+            ("openai", &choice, None),
+            ("llama.cpp", &regex, None),
+        ] {
+            let options = RemoteOptions::new(provider, "m").unwrap();
+            match (body(&options, &without_tools(format)), expected) {
+                (Ok(written), Some(expected)) => {
+                    assert_eq!(written["structured_outputs"], expected, "{provider}");
+                }
+                (Err(error), None) => assert_eq!(error.kind(), &ErrorKind::Unsupported),
+                (written, _) => panic!("{provider} {format:?}: {written:?}"),
+            }
+        }
+        // With tools the service could not call any.
+        let vllm = RemoteOptions::new("vllm", "m").unwrap();
+        let asked = ChatRequest {
+            response_format: choice,
+            ..request()
+        };
+        assert_eq!(
+            body(&vllm, &asked).unwrap_err().kind(),
+            &ErrorKind::Unsupported
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::RemoteOptions;
 use super::failure;
+use crate::validated::Unreadable;
 
 /// The most calls of one answer, and the most bytes of their arguments together.
 const MAX_CALLS: usize = 128;
@@ -211,14 +212,16 @@ impl Assembler {
             let arguments = match call.arguments.trim() {
                 "" => Value::Object(serde_json::Map::new()),
                 text => serde_json::from_str(text).map_err(|error| {
+                    let name = &call.name;
                     Error::new(
                         ErrorKind::Malformed,
                         options.subject(),
-                        format!(
-                            "the arguments of its call to `{}` are no JSON: {error}",
-                            call.name
-                        ),
+                        format!("the arguments of its call to `{name}` are no JSON: {error}"),
                     )
+                    .caused_by(Unreadable {
+                        text: text.to_owned(),
+                        usage: self.usage,
+                    })
                 })?,
             };
             let id = match call.id.is_empty() {

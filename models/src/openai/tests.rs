@@ -3,6 +3,7 @@
 mod chat;
 mod embed;
 mod failure;
+mod validated;
 
 use std::time::Duration;
 

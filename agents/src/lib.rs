@@ -17,7 +17,9 @@ mod agent;
 mod answer;
 mod check;
 mod conversation;
+mod journal;
 mod text;
+pub mod tools;
 
 pub use agent::{
     ASK_PERSON, Action, Agent, AgentEvent, AgentOptions, Budget, CallState, CallStatus, Decision,
@@ -30,3 +32,4 @@ pub use answer::{
 };
 pub use check::QuestionCheck;
 pub use conversation::{Conversation, Turn};
+pub use journal::SqliteJournal;

@@ -24,7 +24,7 @@ pub mod tools;
 pub use agent::{
     ASK_PERSON, Action, Agent, AgentEvent, AgentOptions, Budget, CallState, CallStatus, Decision,
     FunctionTool, Inquiry, JOURNAL_VERSION, Judgement, Limit, Next, Outcome, Pending, Policy,
-    Prices, Record, Rule, Run, RunEvent, RunState, Spent, ToolResult, Tools, Watcher,
+    Prices, Record, Rule, Run, RunEvent, RunState, Spent, ToolResult, Tools, Watcher, typed,
 };
 pub use answer::{
     Answer, AnswerEvent, AnswerOptions, AnswerStream, Answerer, Citation, Evidence,
@@ -32,4 +32,5 @@ pub use answer::{
 };
 pub use check::QuestionCheck;
 pub use conversation::{Conversation, Turn};
+pub use corbie_macros::tool;
 pub use journal::SqliteJournal;

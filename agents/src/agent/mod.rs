@@ -15,6 +15,7 @@ mod progress;
 mod runner;
 mod state;
 mod tools;
+pub mod typed;
 mod window;
 
 use std::sync::Arc;

@@ -100,7 +100,6 @@ fn narrow(character: char) -> char {
         '÷' | '∕' => '/',
         '−' | '–' => '-',
         '\u{3000}' => ' ',
-        '，' => ',',
         other => other,
     }
 }

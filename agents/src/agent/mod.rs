@@ -30,6 +30,7 @@ pub use function::FunctionTool;
 pub use outcome::{Budget, Inquiry, Limit, Outcome, Pending, Prices, Spent};
 pub use person::Decision;
 pub use policy::{Action, Policy, Rule};
+pub use runner::{fresh_run_id, history};
 pub use state::{CallState, CallStatus, Next, RunState};
 pub use tools::Tools;
 
@@ -176,7 +177,7 @@ impl Agent {
     ///
     /// Those of [`Agent::start`].
     pub async fn run(&self, goal: &str) -> Result<Run> {
-        self.start(&runner::fresh_id(), goal, &|_| ()).await
+        self.start(&fresh_run_id(), goal, &|_| ()).await
     }
 }
 

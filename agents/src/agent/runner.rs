@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use corbie_core::{
-    ChatEvent, ChatRequest, Error, ErrorKind, Message, ResponseFormat, Result, ToolSpec,
+    ChatEvent, ChatRequest, Error, ErrorKind, Journal, JournalEntry, Message, ResponseFormat,
+    Result, ToolSpec,
 };
 use futures::StreamExt;
 use serde_json::json;
@@ -17,8 +18,33 @@ use super::{ASK_PERSON, Agent, AgentEvent, Decision, Run, Watcher, window};
 const ROOM: usize = 512;
 
 /// A name for a run that no other has.
-pub(super) fn fresh_id() -> String {
+pub fn fresh_run_id() -> String {
     format!("{:032x}", rand::random::<u128>())
+}
+
+/// The events of the run `id` in a journal.
+///
+/// # Errors
+///
+/// [`NotFound`](ErrorKind::NotFound) for an unknown run, [`Malformed`](ErrorKind::Malformed) for
+/// events that are none.
+pub async fn history(journal: &dyn Journal, id: &str) -> Result<Vec<Record>> {
+    let entries = journal.read(id, 0).await?;
+    if entries.is_empty() {
+        return Err(unknown(id));
+    }
+    let record = |entry: JournalEntry| {
+        serde_json::from_value(entry.event).map_err(|error| {
+            let cause = format!("event {} is not understood: {error}", entry.sequence);
+            Error::new(ErrorKind::Malformed, format!("run `{id}`"), cause)
+        })
+    };
+    entries.into_iter().map(record).collect()
+}
+
+fn unknown(id: &str) -> Error {
+    let cause = "the journal has no such run";
+    Error::new(ErrorKind::NotFound, format!("run `{id}`"), cause)
 }
 
 /// A run at work.
@@ -100,29 +126,12 @@ impl Agent {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](ErrorKind::NotFound), [`Malformed`](ErrorKind::Malformed).
+    /// Those of [`history`].
     pub async fn history(&self, id: &str) -> Result<Vec<Record>> {
-        let subject = || format!("run `{id}`");
-        let entries = match &self.journal {
-            Some(journal) => journal.read(id, 0).await?,
-            None => Vec::new(),
-        };
-        if entries.is_empty() {
-            return Err(Error::new(
-                ErrorKind::NotFound,
-                subject(),
-                "the journal has no such run",
-            ));
+        match &self.journal {
+            Some(journal) => history(journal.as_ref(), id).await,
+            None => Err(unknown(id)),
         }
-        entries
-            .into_iter()
-            .map(|entry| {
-                serde_json::from_value(entry.event).map_err(|error| {
-                    let cause = format!("event {} is not understood: {error}", entry.sequence);
-                    Error::new(ErrorKind::Malformed, subject(), cause)
-                })
-            })
-            .collect()
     }
 
     /// Writes an event down, then takes it in.

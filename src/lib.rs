@@ -43,9 +43,10 @@
 //! | sources, parsers, splitters | [`loaders`] |
 //! | chat models, embedders, the model hub | [`models`] |
 //! | stores, the index, retrievers | [`vectorstores`] |
-//! | question answering | [`agents`] |
+//! | question answering, agents | [`agents`] |
 
 pub use corbie_agents as agents;
+pub use corbie_agents::tool;
 pub use corbie_core as core;
 pub use corbie_loaders as loaders;
 pub use corbie_models as models;
@@ -63,7 +64,9 @@ pub use open::{chat_model, embedder, models_from_env};
 /// What most programs use.
 pub mod prelude {
     pub use crate::index_folder;
-    pub use corbie_agents::{Answer, AnswerEvent, Answerer, Citation, Conversation, Verdict};
+    pub use corbie_agents::{
+        Agent, Answer, AnswerEvent, Answerer, Citation, Conversation, Outcome, Tools, Verdict,
+    };
     pub use corbie_core::{
         ChatModel, ChatRequest, Document, Embedder, Error, Filter, Hit, Message, Parser, Result,
         RetrieveRequest, Retriever, Source, Splitter, VectorStore,

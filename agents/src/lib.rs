@@ -1,4 +1,4 @@
-//! Question answering with citations.
+//! Question answering with citations, and agents.
 //!
 //! The last steps of Corbie's flow: retrieve → prompt → generate. An [`Answerer`] checks the
 //! question, retrieves hits, judges whether they are evidence, fits whole passages into the
@@ -11,15 +11,27 @@
 //! | [`Evidence`] | do they say anything about it at all? |
 //! | [`QuestionCheck`] | may it be asked? |
 //! | [`Conversation`] | how does one question follow another? |
+//! | [`Agent`] | what must be done to reach a goal, and what came of it? |
 
+mod agent;
 mod answer;
 mod check;
 mod conversation;
+mod journal;
 mod text;
+pub mod tools;
 
+pub use agent::{
+    ASK_PERSON, Action, Agent, AgentEvent, AgentOptions, Budget, CallState, CallStatus, Decision,
+    FunctionTool, Inquiry, JOURNAL_VERSION, Judgement, Limit, Next, Outcome, Pending, Policy,
+    Prices, Record, Rule, Run, RunEvent, RunState, Spent, ToolResult, Tools, Watcher, fresh_run_id,
+    history, typed,
+};
 pub use answer::{
     Answer, AnswerEvent, AnswerOptions, AnswerStream, Answerer, Citation, Evidence,
     EvidenceOptions, Question, Ungrounded, Verdict,
 };
 pub use check::QuestionCheck;
 pub use conversation::{Conversation, Turn};
+pub use corbie_macros::tool;
+pub use journal::SqliteJournal;

@@ -1,8 +1,12 @@
 //! What the user may type.
 
+mod agent;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use agent::{AgentArgs, Approve, RunsCommand, ToolName};
 
 /// Ask your documents: everything runs on this machine.
 #[derive(Debug, Parser)]
@@ -58,6 +62,11 @@ pub enum Command {
     Search(SearchArgs),
     /// Hold a conversation, with or without documents
     Chat(ChatArgs),
+    /// Pursue a goal with tools
+    Agent(Box<AgentArgs>),
+    /// What agents did on this machine
+    #[command(subcommand)]
+    Runs(RunsCommand),
     /// The models on this machine and those that can be fetched
     #[command(subcommand)]
     Models(ModelsCommand),

@@ -60,7 +60,7 @@ pub use prompt::PromptTemplate;
 pub use retrieve::{Reranker, RetrieveRequest, Retriever};
 pub use split::{Splitter, TokenCounter};
 pub use store::{Point, Query, ScrollPage, SearchRequest, Selection, SparseVector, VectorStore};
-pub use tool::{Effects, Tool, ToolCall, ToolSpec};
+pub use tool::{Effects, Invocation, Tool, ToolCall, ToolSpec};
 
 /// A boxed future that may be sent between threads: what every asynchronous seam returns.
 pub type BoxFuture<'a, T> = futures::future::BoxFuture<'a, T>;

@@ -1,5 +1,9 @@
 //! Acting: functions that a model may call.
 
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,20 +31,94 @@ pub struct ToolSpec {
     pub parameters: Value,
 }
 
-/// What running a tool does to the world.
+/// What running a tool does to the world, and what its results are worth. The default is the
+/// worst: it may do anything once, and nothing it says can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Effects {
-    /// It changes nothing.
+    /// It changes nothing, so it may be run at any time and beside others.
     pub read_only: bool,
     /// It may destroy something.
     pub destructive: bool,
     /// It sends data out of this process.
     pub egress: bool,
-    /// Running it twice is the same as running it once.
+    /// Running it twice with the same [`Invocation::key`] is the same as running it once.
     pub idempotent: bool,
+    /// Its results are the application's own words: no text of documents, people or the web.
+    pub trusted: bool,
+    /// A person is asked before it is run, whatever a policy says of its other traits.
+    pub approval: bool,
+}
+
+/// One run of a tool.
+#[derive(Clone)]
+pub struct Invocation {
+    /// The arguments, valid by the tool's schema.
+    pub arguments: Value,
+    /// Names the effect: the same for every attempt at it, and of no other. Services that take an
+    /// idempotency key want this one.
+    pub key: String,
+    progress: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+}
+
+impl Invocation {
+    /// A run with these arguments.
+    pub fn new(key: impl Into<String>, arguments: Value) -> Self {
+        Self {
+            arguments,
+            key: key.into(),
+            progress: None,
+        }
+    }
+
+    /// Has `listener` told how it gets on.
+    #[must_use]
+    pub fn on_progress(mut self, listener: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.progress = Some(Arc::new(listener));
+        self
+    }
+
+    /// Tells whoever watches how it gets on.
+    pub fn report(&self, progress: &str) {
+        if let Some(listener) = &self.progress {
+            listener(progress);
+        }
+    }
+}
+
+impl fmt::Debug for Invocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invocation")
+            .field("arguments", &self.arguments)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A function that a model may call.
+///
+/// ```
+/// use corbie_core::{BoxFuture, Effects, Invocation, Result, Tool, ToolSpec};
+/// use serde_json::{Value, json};
+///
+/// struct Add(ToolSpec);
+///
+/// impl Tool for Add {
+///     fn spec(&self) -> &ToolSpec {
+///         &self.0
+///     }
+///
+///     fn effects(&self) -> Effects {
+///         Effects { read_only: true, trusted: true, ..Effects::default() }
+///     }
+///
+///     fn call(&self, run: Invocation) -> BoxFuture<'_, Result<Value>> {
+///         let number = |name: &str| run.arguments[name].as_f64().unwrap_or(0.0);
+///         let sum = number("a") + number("b");
+///         Box::pin(async move { Ok(json!(sum)) })
+///     }
+/// }
+/// ```
 pub trait Tool: Send + Sync {
     /// What the model must know.
     fn spec(&self) -> &ToolSpec;
@@ -50,10 +128,15 @@ pub trait Tool: Send + Sync {
         Effects::default()
     }
 
-    /// Runs it.
+    /// How long one run may take; `None`: as long as the agent allows.
+    fn timeout(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Runs it. Dropping the future cancels the run.
     ///
     /// # Errors
     ///
     /// An error is shown to the model, which may mend its arguments.
-    fn call(&self, arguments: Value) -> BoxFuture<'_, Result<Value>>;
+    fn call(&self, run: Invocation) -> BoxFuture<'_, Result<Value>>;
 }

@@ -1,5 +1,6 @@
 //! One command a file.
 
+mod agent;
 mod ask;
 mod chat;
 mod collections;
@@ -37,6 +38,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Ingest(args) => ingest::run(&app, args).await,
         Command::Search(args) => search::run(&app, args).await,
         Command::Chat(args) => chat::run(&app, args).await,
+        Command::Agent(args) => agent::run(&app, *args).await,
+        Command::Runs(command) => agent::runs(&app, command).await,
         Command::Models(command) => models::run(&app, command).await,
         Command::Collections(command) => collections::run(&app, command).await,
         Command::Index(command) => collections::index(&app, command).await,

@@ -1,0 +1,127 @@
+//! What happens in a run, as its journal keeps it.
+
+use corbie_core::{FinishReason, Message, Usage};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::outcome::Outcome;
+use super::policy::Rule;
+
+/// The version of the journal's format.
+pub const JOURNAL_VERSION: u32 = 1;
+
+/// One entry of a run's journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// What happened.
+    #[serde(flatten)]
+    pub event: RunEvent,
+    /// Milliseconds of work since the entry before; waiting for people does not count.
+    #[serde(default)]
+    pub millis: u64,
+}
+
+/// What happens in a run. A run is a fold over these ([`RunState`](super::RunState)).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum RunEvent {
+    /// It began.
+    Started {
+        /// The version of the format.
+        version: u32,
+        /// What is to be reached.
+        goal: String,
+        /// Whether the goal holds text from outside, such as passages of documents.
+        tainted: bool,
+    },
+    /// The model answered.
+    Replied {
+        /// Its answer, calls and thoughts among it.
+        message: Message,
+        /// Why it ended.
+        finish: FinishReason,
+        /// What it cost.
+        usage: Usage,
+    },
+    /// It was decided about a call.
+    Judged {
+        /// The call's id.
+        call: String,
+        /// What was decided.
+        judgement: Judgement,
+    },
+    /// A person allowed calls of a kind for the rest of the run.
+    Granted {
+        /// Which.
+        rule: Rule,
+    },
+    /// A call that may change something begins; written before it does.
+    Begun {
+        /// The call's id.
+        call: String,
+        /// The key of the effect.
+        key: String,
+    },
+    /// A call ended.
+    Ended {
+        /// The call's id.
+        call: String,
+        /// What came of it.
+        result: ToolResult,
+    },
+    /// The model was told that it makes no progress.
+    Nudged {
+        /// In these words.
+        text: String,
+    },
+    /// A person said something more.
+    Told {
+        /// What.
+        text: String,
+    },
+    /// The run stopped, for good or until it is resumed.
+    Stopped {
+        /// With what.
+        outcome: Outcome,
+    },
+    /// It goes on after a stop.
+    Resumed,
+}
+
+/// What is decided about a call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judgement {
+    /// It may run.
+    Allowed,
+    /// A person must be asked, for this reason.
+    Asked(String),
+    /// It may run with other arguments.
+    Edited(Value),
+    /// It must not run, for this reason; the model is told.
+    Refused(String),
+}
+
+/// What came of a call, as the model reads it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolResult {
+    /// What the model reads.
+    pub content: String,
+    /// Whether the tool failed, or was not run.
+    #[serde(default)]
+    pub failed: bool,
+    /// Whether the content is the application's own words.
+    #[serde(default)]
+    pub trusted: bool,
+}
+
+impl ToolResult {
+    /// What the model is told when a tool did not do what it asked.
+    pub fn failure(content: impl Into<String>) -> Self {
+        Self {
+            content: content.into(),
+            failed: true,
+            trusted: true,
+        }
+    }
+}

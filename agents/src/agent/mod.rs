@@ -1,0 +1,192 @@
+//! Agents: a model that calls functions, looks at what they give, and answers.
+//!
+//! A run is a fold over its events ([`RunState`], which does no I/O); an [`Agent`] drives it: it
+//! asks the model, lets a [`Policy`] judge the calls, runs them, and writes every event to a
+//! [`Journal`] before acting on it. So a run survives the process: an effect
+//! that was seen to end is never repeated, and one that was not stops the run with a question.
+
+mod calls;
+mod event;
+mod function;
+mod outcome;
+mod person;
+mod policy;
+mod progress;
+mod runner;
+mod state;
+mod tools;
+pub mod typed;
+mod window;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use corbie_core::{
+    ChatModel, Journal, Message, ResponseFormat, Result, Sampling, ToolCall, ToolChoice,
+};
+
+pub use event::{JOURNAL_VERSION, Judgement, Record, RunEvent, ToolResult};
+pub use function::FunctionTool;
+pub use outcome::{Budget, Inquiry, Limit, Outcome, Pending, Prices, Spent};
+pub use person::Decision;
+pub use policy::{Action, Policy, Rule};
+pub use runner::{fresh_run_id, history};
+pub use state::{CallState, CallStatus, Next, RunState};
+pub use tools::Tools;
+
+/// The name of the tool by which a model asks the person.
+pub const ASK_PERSON: &str = "ask_person";
+/// The most calls of one answer; more are dropped.
+const MAX_CALLS: usize = 32;
+
+/// A model with tools and limits.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use corbie_agents::{Agent, Outcome};
+/// use corbie_core::{Message, testing::ScriptedChatModel};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> corbie_core::Result<()> {
+/// let model = ScriptedChatModel::new([Message::assistant("5")]);
+/// let agent = Agent::new(Arc::new(model));
+/// let run = agent.run("What is 2 + 3?").await?;
+/// assert!(matches!(run.outcome, Outcome::Done { answer, .. } if answer == "5"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Agent {
+    /// What plans and answers.
+    pub model: Arc<dyn ChatModel>,
+    /// What it may call.
+    pub tools: Tools,
+    /// Where events are kept; `None`: nowhere, so a run cannot be resumed.
+    pub journal: Option<Arc<dyn Journal>>,
+    /// How it works.
+    pub options: AgentOptions,
+}
+
+/// How an [`Agent`] works.
+#[derive(Debug, Clone)]
+pub struct AgentOptions {
+    /// The system message; empty: none.
+    pub instructions: String,
+    /// The limits of a run.
+    pub budget: Budget,
+    /// Which calls run.
+    pub policy: Policy,
+    /// Whether the model may, must or must not call tools.
+    pub tool_choice: ToolChoice,
+    /// Whether one answer may hold several calls.
+    pub parallel: bool,
+    /// The form of the final answer.
+    pub response_format: ResponseFormat,
+    /// How the model chooses tokens.
+    pub sampling: Sampling,
+    /// The most tokens of one answer of the model; `None`: what the context leaves.
+    pub max_tokens: Option<usize>,
+    /// How long one call may take.
+    pub tool_timeout: Duration,
+    /// The most bytes of one result.
+    pub result_bytes: usize,
+    /// Whether the model may ask the person.
+    pub ask_person: bool,
+}
+
+impl Default for AgentOptions {
+    fn default() -> Self {
+        Self {
+            instructions: String::new(),
+            budget: Budget::default(),
+            policy: Policy::default(),
+            tool_choice: ToolChoice::Auto,
+            parallel: true,
+            response_format: ResponseFormat::Text,
+            sampling: Sampling::default(),
+            max_tokens: None,
+            tool_timeout: Duration::from_secs(60),
+            result_bytes: 8 << 10,
+            ask_person: false,
+        }
+    }
+}
+
+/// A run up to where it stopped.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Names it in the journal.
+    pub id: String,
+    /// How it stopped.
+    pub outcome: Outcome,
+    /// The conversation.
+    pub messages: Vec<Message>,
+    /// What it used.
+    pub spent: Spent,
+}
+
+/// What whoever watches a run sees.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AgentEvent {
+    /// The next piece of the model's text.
+    Text(String),
+    /// The next piece of its thinking.
+    Reasoning(String),
+    /// It calls a tool.
+    Call(ToolCall),
+    /// A call is about to run.
+    Begun(String),
+    /// How a call gets on.
+    Progress {
+        /// The call's id.
+        call: String,
+        /// What the tool says.
+        text: String,
+    },
+    /// What came of a call.
+    Result {
+        /// The call's id.
+        call: String,
+        /// What came of it.
+        result: ToolResult,
+    },
+    /// The model was told that it makes no progress.
+    Nudged(String),
+    /// The run stopped.
+    Stopped(Outcome),
+}
+
+/// Watches a run.
+pub type Watcher<'a> = &'a (dyn Fn(AgentEvent) + Send + Sync);
+
+impl Agent {
+    /// An agent without tools.
+    pub fn new(model: Arc<dyn ChatModel>) -> Self {
+        Self {
+            model,
+            tools: Tools::default(),
+            journal: None,
+            options: AgentOptions::default(),
+        }
+    }
+
+    /// Pursues a goal until the run stops.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Agent::start`].
+    pub async fn run(&self, goal: &str) -> Result<Run> {
+        self.start(&fresh_run_id(), goal, &|_| ()).await
+    }
+}
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Agent")
+            .field("model", self.model.info())
+            .field("tools", &self.tools)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -23,6 +23,7 @@ use tiny::{Storage, TinyModel};
 fn tiny(name: &str) -> TinyModel {
     let mut model = TinyModel::fixture(name).with_vocabulary();
     model.says("max_position_embeddings", 2048.into());
+    model.says("architectures", serde_json::json!(["TinyForCausalLM"]));
     model
 }
 
@@ -286,6 +287,7 @@ async fn a_name_leads_to_what_its_files_are() {
     std::fs::write(folder.path().join("config.json"), causal).unwrap();
     std::fs::write(folder.path().join("modules.json"), "[]").unwrap();
     assert_eq!(kind(&models), Some(ModelKind::Embedding));
-    let refused = models.chat(here, &silent).await.err().unwrap();
+    let fresh = self::models(cache.path(), usize::MAX);
+    let refused = fresh.chat(here, &silent).await.err().unwrap();
     assert_eq!(refused.kind(), &ErrorKind::BadInput, "{refused}");
 }

@@ -20,7 +20,7 @@ fn write_chat_model(place: &Place) {
         .strings("tokenizer.ggml.tokens", &["a"; 64])
         .string(
             "tokenizer.chat_template",
-            "<|im_start|> <tool_call> {{ messages }}",
+            "<tool_call> <function-name> {{ messages }}",
         );
     for (name, shape) in [
         ("token_embd.weight", &[64, 32][..]),
@@ -140,6 +140,7 @@ fn encoders_show_their_vectors_and_prompts() {
     let files = facts["files"].as_array().unwrap();
     assert!(files.iter().any(|file| file["name"] == "model.safetensors"));
 
+    let place = Place::new();
     write_encoder(&place, "reranker");
     let facts = place.json(&["models", "show", "./tiny"], "");
     assert_eq!(facts["kind"], "reranking", "{facts}");

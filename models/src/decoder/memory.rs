@@ -5,6 +5,7 @@ use std::path::Path;
 use candle_core::quantized::GgmlDType;
 use corbie_core::Result;
 
+use super::architecture::Normalisation;
 use super::config::DecoderConfig;
 use super::feed_forward::{FeedForward, Unit};
 use super::hugging_face::HuggingFaceConfig;
@@ -126,7 +127,11 @@ impl Sum {
             self.size.vocabulary = shape.first().copied().unwrap_or(0);
         }
         self.size.parameters += count as u64;
+        let is_layer = self.size.config.architecture.normalisation == Normalisation::Layer;
         let bytes = match shape {
+            // Such norms have a bias, be it zero, that is counted with their weight.
+            [_] if is_layer && name.ends_with("norm.weight") => 2 * count * size_of::<f32>(),
+            [_] if is_layer && name.ends_with("norm.bias") => 0,
             [stack @ .., rows, columns] if !name.contains("shortconv.conv") => {
                 let matrix = Matrix::bytes_of(dtype, *rows, *columns, self.precision);
                 stack.iter().product::<usize>() * matrix

@@ -23,7 +23,12 @@ pub fn of_folder(folder: &Path) -> ModelKind {
     if folder.join("modules.json").exists() {
         return ModelKind::Embedding;
     }
-    if name.ends_with("ForSequenceClassification") {
+    // A file that names no architecture may still say how many labels there are.
+    let one_label = config["id2label"]
+        .as_object()
+        .is_some_and(|it| it.len() == 1)
+        || config["num_labels"] == 1;
+    if name.ends_with("ForSequenceClassification") || (name.is_empty() && one_label) {
         return ModelKind::Reranking;
     }
     let generates = ["ForCausalLM", "LMHeadModel", "ForConditionalGeneration"];

@@ -370,7 +370,7 @@ impl Shared {
         ledger.wake();
         drop(ledger);
         drop(gone);
-        for sender in waiting {
+        let tell = |sender: UnboundedSender<Step>| {
             let told = match &outcome {
                 Ok((model, generation)) => Ok(Pinned {
                     shared: Arc::clone(self),
@@ -380,8 +380,14 @@ impl Shared {
                 }),
                 Err(error) => Err(copy(error)),
             };
+            (sender, Step::Done(told))
+        };
+        let told: Vec<_> = waiting.into_iter().map(tell).collect();
+        // From here on the model goes when the ledger says so.
+        drop(outcome);
+        for (sender, step) in told {
             // Who is gone drops what it is told, and with it its use of the model.
-            drop(sender.unbounded_send(Step::Done(told)));
+            drop(sender.unbounded_send(step));
         }
     }
 

@@ -7,10 +7,12 @@
 //! Each model is loaded alone, filled to its longest default context (or with a full batch), and
 //! measured by the resident set of this process (Linux).
 
+#![allow(clippy::print_stdout)]
+
 use std::path::Path;
 use std::process::Command;
 
-use corbie_core::{EmbedKind, Embedder, Error, ErrorKind, Result};
+use corbie_core::{EmbedKind, Error, ErrorKind, Result};
 use corbie_models::chat::{GenerateOptions, LocalChatModel, LocalChatOptions};
 use corbie_models::encoder::{LocalEmbedderOptions, load_embedder};
 use corbie_models::estimate::{self, MemoryNeed};

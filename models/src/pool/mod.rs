@@ -42,7 +42,7 @@ use corbie_core::{
 };
 use serde::Serialize;
 
-pub use plan::{ChatFace, Duty, EmbedderFace, Load, Loaded, Plan, Plans};
+pub use plan::{ChatFace, Duty, EmbedderFace, Load, Loaded, Plan, Plans, PromptTokens};
 
 use crate::hub::Report;
 use crate::machine::memory_bytes;

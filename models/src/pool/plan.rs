@@ -82,8 +82,11 @@ pub struct ChatFace {
     /// How it counts tokens.
     pub tokens: Option<Arc<dyn TokenCounter>>,
     /// How many tokens a request's prompt is.
-    pub prompt_tokens: Box<dyn Fn(&ChatRequest) -> Result<usize> + Send + Sync>,
+    pub prompt_tokens: Box<PromptTokens>,
 }
+
+/// Counts the tokens of a request's prompt.
+pub type PromptTokens = dyn Fn(&ChatRequest) -> Result<usize> + Send + Sync;
 
 /// What of an embedder stays when its weights go. None of it may hold the weights.
 pub struct EmbedderFace {

@@ -521,7 +521,8 @@ fn the_line_is_first_come_first_served_and_forgets_who_left() {
     assert!(block_on(poll_immediate(&mut d)).is_none());
     assert!(script.events().is_empty());
     let (c, d) = block_on(async { join!(c, d) });
-    (c.unwrap(), d.unwrap());
+    c.unwrap();
+    d.unwrap();
     assert_eq!(pool.status().waiting, 0);
     let events = script.events();
     assert_eq!(events[..2], ["drop a", "load c of 2"]);

@@ -239,6 +239,8 @@ pub async fn generate(app: &App, args: GenerateArgs) -> Result<ExitCode> {
         },
         ..LocalChatOptions::default()
     };
+    let need = corbie_models::estimate::chat(&path, &options)?;
+    app.models.pool().check(name, need.least())?;
     let model = LocalChatModel::load(&path, options)?;
     let ids = match (&args.prompt.prompt, args.prompt.prompt_ids) {
         (Some(text), _) => {

@@ -101,13 +101,15 @@ fn a_model_that_does_not_fit_says_so_and_is_not_loaded() {
     ] {
         assert!(text.contains(line), "`{line}`: {text}");
     }
-    let output = with_little(&["chat", "--model", "./tiny.gguf"]);
-    assert_eq!(output.status.code(), Some(1));
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        error.contains("tiny.gguf") && error.contains("MB of memory"),
-        "{error}"
-    );
+    for call in [&["chat"][..], &["generate", "--prompt", "x"]] {
+        let output = with_little(&[call, &["--model", "./tiny.gguf"]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            error.contains("tiny.gguf") && error.contains("MB of memory"),
+            "{error}"
+        );
+    }
 
     let mut command = place.corbie(&["models", "show", "./tiny.gguf"]);
     let output = command.env("CORBIE_MEMORY", "much").output().unwrap();

@@ -205,6 +205,19 @@ impl ModelPool {
         self.shared.unload(name).ok_or_else(unknown)
     }
 
+    /// Refuses a model that needs more bytes than all models together may take: for whoever loads
+    /// one beside the pool.
+    ///
+    /// # Errors
+    ///
+    /// [`LimitExceeded`](ErrorKind::LimitExceeded) with the numbers.
+    pub fn check(&self, name: &str, bytes: usize) -> Result<()> {
+        match bytes > self.shared.options.memory {
+            true => Err(shared::too_large(name, bytes, self.shared.options.memory)),
+            false => Ok(()),
+        }
+    }
+
     /// How it is doing.
     pub fn status(&self) -> PoolStatus {
         let (taken, models) = self.shared.status();

@@ -250,7 +250,7 @@ impl Shared {
         // Handles that have an older tokenizer keep it while the model is loaded anew.
         let old = if entry.handles.1 > 0 { kept } else { 0 };
         if least.saturating_add(old) > limit {
-            return Err(too_large(key, least + old, limit));
+            return Err(too_large(&key.name, least.saturating_add(old), limit));
         }
         let is_first = ledger
             .line
@@ -542,13 +542,13 @@ fn copy(error: &Error) -> Error {
     }
 }
 
-fn too_large(key: &Key, needed: usize, limit: usize) -> Error {
+pub(super) fn too_large(name: &str, needed: usize, limit: usize) -> Error {
     let cause = format!(
         "it needs {} MB of memory, all models together may take {} MB",
         needed.div_ceil(1_000_000),
         limit / 1_000_000
     );
-    Error::new(ErrorKind::LimitExceeded, subject(key), cause)
+    Error::new(ErrorKind::LimitExceeded, format!("model `{name}`"), cause)
         .hint("choose a smaller model, a shorter context, or a higher limit of memory")
 }
 

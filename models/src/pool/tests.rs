@@ -375,6 +375,9 @@ fn what_never_fits_is_refused_before_it_is_loaded() {
     for number in ["11 MB", "10 MB", "`big`"] {
         assert!(refused.to_string().contains(number), "{refused}");
     }
+    let beside = pool.check("big", 11_000_000).unwrap_err();
+    assert_eq!(beside.to_string(), refused.to_string());
+    pool.check("small", 10_000_000).unwrap();
     assert!(script.events().is_empty());
     assert_eq!(states(&pool), [("big".to_owned(), ModelState::Absent)]);
 }

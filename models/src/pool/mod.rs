@@ -16,7 +16,7 @@
 //! The memory of a model is what [`estimate`](crate::estimate) foretells. A chat model that finds
 //! more room than it needs uses it to remember more beginnings of prompts. The handle of an
 //! evicted model keeps its tokenizer, so that token counts stay there to be had; that is charged
-//! too. What an evicted model took is given back at once, or, when the last request was given up
+//! too. (A model that comes back brings a tokenizer of its own; the second is not charged.) What an evicted model took is given back at once, or, when the last request was given up
 //! a moment ago, at the end of the pass that it was in.
 //!
 //! | file | question it answers |

@@ -43,10 +43,8 @@ struct Entry {
     /// The clock's time of its last use.
     used: u64,
     last_used: Option<SystemTime>,
-    /// How often it was loaded.
-    generation: u64,
-    /// Handles that share the tokenizer of the model in memory, and those that have an older one.
-    handles: (usize, usize),
+    /// Handles that callers hold: they keep a tokenizer.
+    handles: usize,
 }
 
 /// Where a model is.
@@ -88,23 +86,26 @@ pub(super) enum Asked {
 impl Entry {
     /// The bytes that count against the limit.
     fn charge(&self) -> usize {
-        let old = match self.handles.1 {
+        match &self.place {
+            Place::Loading { bytes, .. } | Place::Ready { bytes, .. } => *bytes,
+            Place::Absent | Place::Evicted => self.kept(),
+        }
+    }
+
+    /// The bytes that its handles keep without it.
+    fn kept(&self) -> usize {
+        match self.handles {
             0 => 0,
             _ => self.plan.kept,
-        };
-        old + match &self.place {
-            Place::Loading { bytes, .. } | Place::Ready { bytes, .. } => *bytes,
-            Place::Absent | Place::Evicted => 0,
         }
     }
 
     /// The bytes that evicting it would give back; `None`: it cannot be.
     fn gain(&self) -> Option<usize> {
         match &self.place {
-            Place::Ready { bytes, .. } if self.users == 0 => Some(match self.handles {
-                (1.., 0) => bytes.saturating_sub(self.plan.kept),
-                _ => *bytes,
-            }),
+            Place::Ready { bytes, .. } if self.users == 0 => {
+                Some(bytes.saturating_sub(self.kept()))
+            }
             _ => None,
         }
     }
@@ -112,7 +113,6 @@ impl Entry {
     /// Takes the model out; what comes back is dropped outside the lock.
     fn evict(&mut self) -> Option<Arc<Loaded>> {
         self.leaving = false;
-        self.handles = (0, self.handles.0 + self.handles.1);
         match std::mem::replace(&mut self.place, Place::Evicted) {
             Place::Ready { model, .. } => Some(model),
             other => {
@@ -136,11 +136,22 @@ impl Ledger {
         self.entries.values().map(Entry::charge).sum()
     }
 
-    /// Makes room for `least` bytes by evicting whoever was not used for longest. Gives how many
-    /// bytes there are now, and the models that went; `None`, and nothing is evicted, when those
-    /// in use leave too little.
-    fn make_room(&mut self, limit: usize, least: usize) -> Option<(usize, Vec<Arc<Loaded>>)> {
-        let mut free = limit.saturating_sub(self.taken());
+    /// The bytes that the others leave to the model.
+    fn free_for(&self, key: &Key, limit: usize) -> usize {
+        let own = self.entries.get(key).map_or(0, Entry::charge);
+        limit.saturating_sub(self.taken() - own)
+    }
+
+    /// Makes room for `least` bytes of a model that is not in memory, by evicting whoever was not
+    /// used for longest. Gives how many bytes it may have now, and the models that went; `None`,
+    /// and nothing is evicted, when those in use leave too little.
+    fn make_room(
+        &mut self,
+        key: &Key,
+        limit: usize,
+        least: usize,
+    ) -> Option<(usize, Vec<Arc<Loaded>>)> {
+        let mut free = self.free_for(key, limit);
         let mut idle: Vec<(u64, Key, usize)> = Vec::new();
         for (key, entry) in &self.entries {
             idle.extend(entry.gain().map(|gain| (entry.used, key.clone(), gain)));
@@ -162,7 +173,7 @@ impl Ledger {
             .iter()
             .filter_map(|key| entries.get_mut(key)?.evict())
             .collect();
-        Some((limit.saturating_sub(self.taken()), gone))
+        Some((self.free_for(key, limit), gone))
     }
 
     /// Wakes who is first in line, if anybody.
@@ -211,8 +222,7 @@ impl Shared {
                     leaving: false,
                     used: 0,
                     last_used: None,
-                    generation: 0,
-                    handles: (0, 0),
+                    handles: 0,
                 };
                 ledger.entries.insert(key.clone(), entry);
             }
@@ -236,7 +246,6 @@ impl Shared {
                     shared: Arc::clone(self),
                     key: key.clone(),
                     model,
-                    generation: entry.generation,
                 }));
             }
             Place::Loading { waiting, .. } => {
@@ -246,17 +255,17 @@ impl Shared {
             }
             Place::Absent | Place::Evicted => {}
         }
-        let (least, most, kept) = (entry.plan.least, entry.plan.most, entry.plan.kept);
-        // Handles that have an older tokenizer keep it while the model is loaded anew.
-        let old = if entry.handles.1 > 0 { kept } else { 0 };
-        if least.saturating_add(old) > limit {
-            return Err(too_large(&key.name, least.saturating_add(old), limit));
+        let (least, most) = (entry.plan.least, entry.plan.most);
+        if least > limit {
+            return Err(too_large(&key.name, least, limit));
         }
         let is_first = ledger
             .line
             .front()
             .is_none_or(|first| Some(first.ticket) == ticket);
-        let room = is_first.then(|| ledger.make_room(limit, least)).flatten();
+        let room = is_first
+            .then(|| ledger.make_room(key, limit, least))
+            .flatten();
         let Some((free, gone)) = room else {
             return self.stand_in_line(&mut ledger, key, ticket);
         };
@@ -351,12 +360,11 @@ impl Shared {
         };
         let outcome = loaded.map(|model| {
             let model = Arc::new(model);
-            entry.generation += 1;
             entry.place = Place::Ready {
                 bytes,
                 model: Arc::clone(&model),
             };
-            (model, entry.generation)
+            model
         });
         if outcome.is_ok() {
             entry.users += waiting.len();
@@ -372,11 +380,10 @@ impl Shared {
         drop(gone);
         let tell = |sender: UnboundedSender<Step>| {
             let told = match &outcome {
-                Ok((model, generation)) => Ok(Pinned {
+                Ok(model) => Ok(Pinned {
                     shared: Arc::clone(self),
                     key: key.clone(),
                     model: Some(Arc::clone(model)),
-                    generation: *generation,
                 }),
                 Err(error) => Err(copy(error)),
             };
@@ -435,27 +442,18 @@ impl Shared {
         (ledger.taken(), models.collect())
     }
 
-    /// A handle more of the model that is in memory as this generation.
-    fn hold(&self, key: &Key, generation: u64) {
-        let mut ledger = self.lock();
-        if let Some(entry) = ledger.entries.get_mut(key) {
-            match entry.generation == generation && matches!(entry.place, Place::Ready { .. }) {
-                true => entry.handles.0 += 1,
-                false => entry.handles.1 += 1,
-            }
+    /// A handle more of the model, which is in memory.
+    fn hold(&self, key: &Key) {
+        if let Some(entry) = self.lock().entries.get_mut(key) {
+            entry.handles += 1;
         }
     }
 
     /// A handle less.
-    fn let_go(&self, key: &Key, generation: u64) {
+    fn let_go(&self, key: &Key) {
         let mut ledger = self.lock();
         if let Some(entry) = ledger.entries.get_mut(key) {
-            let is_here = matches!(entry.place, Place::Ready { .. });
-            let count = match entry.generation == generation && is_here {
-                true => &mut entry.handles.0,
-                false => &mut entry.handles.1,
-            };
-            *count = count.saturating_sub(1);
+            entry.handles = entry.handles.saturating_sub(1);
         }
         ledger.wake();
     }
@@ -467,7 +465,6 @@ pub(super) struct Pinned {
     key: Key,
     /// Taken when the use ends.
     model: Option<Arc<Loaded>>,
-    generation: u64,
 }
 
 impl Pinned {
@@ -485,11 +482,10 @@ impl Pinned {
 
     /// What keeps its tokenizer charged.
     pub fn hold(&self) -> Held {
-        self.shared.hold(&self.key, self.generation);
+        self.shared.hold(&self.key);
         Held {
             shared: Arc::clone(&self.shared),
             key: self.key.clone(),
-            generation: self.generation,
         }
     }
 }
@@ -517,12 +513,11 @@ impl Drop for Pinned {
 pub(super) struct Held {
     pub shared: Arc<Shared>,
     pub key: Key,
-    generation: u64,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.shared.let_go(&self.key, self.generation);
+        self.shared.let_go(&self.key);
     }
 }
 

@@ -550,8 +550,8 @@ pub(super) fn too_large(name: &str, needed: usize, limit: usize) -> Error {
 /// The error of whoever found no room.
 pub(super) fn overloaded(key: &Key, waiting: usize) -> Error {
     let cause = format!(
-        "there is no room for it: the models in memory are all in use, and {waiting} requests \
-         wait for room"
+        "there is no room for it: the models in memory are in use, their handles keep the rest, \
+         and {waiting} requests wait for room"
     );
     Error::new(ErrorKind::Overloaded { waiting }, subject(key), cause)
         .hint("try again when some are answered, or allow the models more memory")

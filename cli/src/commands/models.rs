@@ -116,8 +116,11 @@ fn lines(key: &str, value: &Value) -> Vec<(String, String)> {
         ("v", _) => Vec::new(),
         ("bytes" | "memory_bytes" | "memory_limit", value) => one(size(value)),
         ("memory", Value::Object(parts)) => {
+            // Nothing is said of what a model has not got.
+            let has = |key: &str| parts.get(key).is_some_and(|bytes| *bytes != 0);
             let parts = MEMORY
                 .iter()
+                .filter(|(key, _)| has(key))
                 .filter_map(|(key, label)| Some(((*label).to_owned(), size(parts.get(*key)?))));
             parts.collect()
         }

@@ -12,8 +12,10 @@ use corbie_core::{
     Retriever,
 };
 use corbie_loaders::{IsolatedParser, SplitOptions, TokenSplitter, WorkerCommand};
+use corbie_models::chat::LocalChatOptions;
 use corbie_models::hub::{DEFAULT_CHAT, Hub, HubOptions, LocalModel, suggest};
-use corbie_models::{ModelName, Models};
+use corbie_models::pool::PoolOptions;
+use corbie_models::{ModelName, Models, memory_bytes};
 use corbie_vectorstores::SearchMode;
 use corbie_vectorstores::index::{Collections, Index, IndexParts, OpenStore};
 
@@ -42,7 +44,12 @@ impl App {
         options.offline |= settings.switch("offline")?;
         Ok(Self {
             output: Output::new(form, global.quiet),
-            models: Models::new(Hub::new(options), variable),
+            models: Models::with_options(
+                Hub::new(options),
+                variable,
+                pool_options(&settings)?,
+                LocalChatOptions::default(),
+            ),
             collections: Collections::new(Path::new(settings.get("data_dir")).join("collections")),
             settings,
         })
@@ -232,12 +239,40 @@ fn open_store() -> OpenStore {
     corbie_vectorstores::index::memory_stores()
 }
 
-/// The machine's memory in bytes, where the system says.
-pub fn memory_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes * 1024)
+/// What the models in memory may take: as set, or the usual share of the machine's memory.
+fn pool_options(settings: &Settings) -> Result<PoolOptions> {
+    let default = PoolOptions::default();
+    Ok(PoolOptions {
+        memory: match settings.get("memory") {
+            "" => default.memory,
+            _ => settings.parsed("memory", byte_count)?,
+        },
+        ..default
+    })
+}
+
+/// A number of bytes as people write it: `6GB`, `512 MiB`, `4000000000`.
+fn byte_count(text: &str) -> Option<usize> {
+    const UNITS: [(&str, u64); 9] = [
+        ("KIB", 1 << 10),
+        ("MIB", 1 << 20),
+        ("GIB", 1 << 30),
+        ("TIB", 1 << 40),
+        ("KB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("B", 1),
+    ];
+    let text = text.trim().to_ascii_uppercase();
+    let unit = UNITS.iter().find(|(name, _)| text.ends_with(name));
+    let (number, factor) = match unit {
+        Some((name, factor)) => (&text[..text.len() - name.len()], *factor),
+        None => (text.as_str(), 1),
+    };
+    let number: f64 = number.trim().parse().ok()?;
+    let bytes = number * factor as f64;
+    (bytes >= 1.0 && bytes < usize::MAX as f64).then_some(bytes as usize)
 }
 
 /// A local model's name, or an error that says why a remote one will not do here.
@@ -251,5 +286,30 @@ pub fn local_only(name: &str, what: &str) -> Result<()> {
         .hint("name a local model with --model")
         .into()),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_as_people_write_them() {
+        let cases = [
+            ("6GB", Some(6_000_000_000)),
+            ("512 MiB", Some(512 << 20)),
+            ("1.5gib", Some(3 << 29)),
+            ("4000000000", Some(4_000_000_000)),
+            ("10 b", Some(10)),
+            ("0", None),
+            ("-1GB", None),
+            ("GB", None),
+            ("much", None),
+            ("nan", None),
+            ("1e300", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(byte_count(text), expected, "{text}");
+        }
     }
 }

@@ -39,6 +39,12 @@ const KEYS: &[Key] = &[
         help: "model that scores passages: a folder or hf:owner/repository",
     },
     Key {
+        name: "memory",
+        variable: "CORBIE_MEMORY",
+        default: "",
+        help: "the most memory of all models together, such as 6GB; empty: three quarters of the machine's",
+    },
+    Key {
         name: "mode",
         variable: "CORBIE_MODE",
         default: "hybrid",

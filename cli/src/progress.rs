@@ -1,23 +1,29 @@
 //! What is happening, told on standard error: bars on a terminal, a few lines elsewhere.
 
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use corbie_models::hub::HubEvent;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::{Output, printable};
 
-/// The progress of one fetch.
+/// The progress of one model on its way into memory.
 pub struct FetchProgress {
     output: Output,
     bar: Mutex<Option<ProgressBar>>,
+    begun: Instant,
 }
+
+/// How long nothing is shown.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 impl FetchProgress {
     pub fn new(output: Output) -> Self {
         Self {
             output,
             bar: Mutex::new(None),
+            begun: Instant::now(),
         }
     }
 
@@ -37,7 +43,8 @@ impl FetchProgress {
                     .note(&format!("{file}: {}; trying again", error.cause()));
             }
             HubEvent::Progress { file, done, total } => self.advance(file, done, total),
-            HubEvent::Fetched { .. } => self.end(),
+            HubEvent::Loading { model, done } => self.load(model, done),
+            HubEvent::Fetched { .. } | HubEvent::Loaded { .. } => self.end(),
             _ => {}
         }
     }
@@ -55,6 +62,22 @@ impl FetchProgress {
             bar.set_length(total);
         }
         bar.set_position(done);
+    }
+
+    /// Shows how far loading is, once it takes noticeable time.
+    fn load(&self, model: &str, done: f32) {
+        let Ok(mut shown) = self.bar.lock() else {
+            return;
+        };
+        if shown.is_none() && self.begun.elapsed() < PATIENCE {
+            return;
+        }
+        let bar = shown.get_or_insert_with(|| {
+            let template = "loading {msg:.40} [{bar:30}] {percent}%";
+            bar(self.output.quiet, 100, template)
+        });
+        bar.set_message(printable(model));
+        bar.set_position((done * 100.0) as u64);
     }
 
     fn end(&self) {

@@ -1,6 +1,7 @@
 //! Models: the local engine, remote models, and the hub that finds and fetches model files.
 
 pub mod dialect;
+mod machine;
 mod name;
 pub mod provider;
 pub mod record;
@@ -11,6 +12,8 @@ pub mod hub;
 #[cfg(feature = "local")]
 pub mod gguf;
 
+#[cfg(feature = "local")]
+pub mod estimate;
 #[cfg(feature = "local")]
 pub mod template;
 #[cfg(feature = "local")]
@@ -44,10 +47,19 @@ pub mod openai;
 pub mod validated;
 
 #[cfg(all(feature = "hub", feature = "local"))]
+mod about;
+#[cfg(all(feature = "hub", feature = "local"))]
 mod load;
+#[cfg(all(feature = "hub", feature = "local"))]
+mod plans;
+#[cfg(all(feature = "hub", feature = "local"))]
+pub mod pool;
 
 #[cfg(all(feature = "hub", feature = "local"))]
-pub use load::{Models, describe};
+pub use about::describe;
+#[cfg(all(feature = "hub", feature = "local"))]
+pub use load::Models;
+pub use machine::memory_bytes;
 pub use name::{HubName, ModelName, WheelName, WheelPart};
 
 #[cfg(all(test, any(feature = "hub", feature = "openai")))]

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use corbie_core::{ChatModel, Embedder, Error, ErrorKind, Reranker, Result};
 
 use crate::ModelName;
-use crate::chat::{LocalChatModel, LocalChatOptions};
-use crate::dialect::Dialect;
-use crate::encoder::{LocalEmbedderOptions, LocalReranker, LocalRerankerOptions, load_embedder};
-use crate::hub::{Format, Hub, LocalModel, Report};
+use crate::chat::LocalChatOptions;
+use crate::hub::{Hub, Report};
+use crate::plans::HubPlans;
+use crate::pool::{Duty, ModelPool, PoolOptions};
 
 type Variables = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// Opens models by name: local ones through the hub, remote ones where the build has them.
+/// Opens models by name: local ones through the hub into one pool, remote ones where the build
+/// has them.
 ///
 /// ```no_run
 /// use corbie_models::Models;
@@ -27,19 +28,39 @@ type Variables = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 /// # }
 /// ```
 pub struct Models {
-    hub: Hub,
+    hub: Arc<Hub>,
+    pool: ModelPool,
     #[cfg_attr(not(feature = "openai"), allow(dead_code))]
     variable: Variables,
 }
 
 impl Models {
-    /// Models from `hub`; keys and addresses of remote services are looked up with `variable`.
+    /// Models from `hub`, in a pool with the usual options; keys and addresses of remote services
+    /// are looked up with `variable`.
     pub fn new(
         hub: Hub,
         variable: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
+        let chat = LocalChatOptions::default();
+        Self::with_options(hub, variable, PoolOptions::default(), chat)
+    }
+
+    /// The same with other options of the pool, and of its chat models, whose name is the one
+    /// that they are asked for by.
+    pub fn with_options(
+        hub: Hub,
+        variable: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+        pool: PoolOptions,
+        chat: LocalChatOptions,
+    ) -> Self {
+        let hub = Arc::new(hub);
+        let plans = HubPlans {
+            hub: Arc::clone(&hub),
+            chat,
+        };
         Self {
             hub,
+            pool: ModelPool::new(plans, pool),
             variable: Box::new(variable),
         }
     }
@@ -49,29 +70,26 @@ impl Models {
         &self.hub
     }
 
-    /// The chat model called `name`. The answers of a remote one are checked
-    /// (`corbie_models::validated`), so that every request field means the same everywhere.
+    /// Where local models are when they are loaded: what is in memory, and how to take it out.
+    pub fn pool(&self) -> &ModelPool {
+        &self.pool
+    }
+
+    /// The chat model called `name`: a GGUF file, a directory of safetensors, or a remote one. The
+    /// answers of a remote one are checked (`corbie_models::validated`), so that every request
+    /// field means the same everywhere.
     ///
     /// # Errors
     ///
     /// Those of [`Hub::resolve`] and of loading the file; [`BadInput`](ErrorKind::BadInput) for
-    /// the name of an embedding model; [`Offline`](ErrorKind::Offline) for a remote one when the
-    /// network may not be used.
+    /// the name of an embedding model; [`LimitExceeded`](ErrorKind::LimitExceeded) for one that is
+    /// larger than the pool; [`Offline`](ErrorKind::Offline) for a remote one when the network may
+    /// not be used.
     pub async fn chat(&self, name: &str, report: Report<'_>) -> Result<Arc<dyn ChatModel>> {
         if let ModelName::Remote { provider, model } = name.parse()? {
             return self.remote_chat(name, &provider, &model);
         }
-        let files = self.hub.resolve(name, report).await?;
-        if files.format != Format::Gguf {
-            return Err(unfit(name, "it is no GGUF file, so it does not chat")
-                .hint("`corbie models list` shows which models chat"));
-        }
-        let options = LocalChatOptions {
-            name: Some(name.to_owned()),
-            ..LocalChatOptions::default()
-        };
-        let load = move || LocalChatModel::load(&files.path, options);
-        Ok(Arc::new(on_a_thread(name, load).await?))
+        self.pool.chat(name, report).await
     }
 
     /// The embedding model called `name`.
@@ -83,16 +101,7 @@ impl Models {
         if let ModelName::Remote { provider, model } = name.parse()? {
             return self.remote_embedder(name, &provider, &model).await;
         }
-        let files = self.hub.resolve(name, report).await?;
-        if files.format != Format::Safetensors {
-            return Err(unfit(name, "it is a GGUF chat model, so it does not embed")
-                .hint("`corbie models list` shows which models embed"));
-        }
-        let options = LocalEmbedderOptions {
-            name: Some(name.to_owned()),
-            ..LocalEmbedderOptions::default()
-        };
-        on_a_thread(name, move || load_embedder(&files.path, options)).await
+        self.pool.embedder(name, report).await
     }
 
     /// The reranker called `name`.
@@ -107,19 +116,20 @@ impl Models {
             return Err(Error::new(ErrorKind::Unsupported, subject, cause)
                 .hint("name a local one: a folder, or hf:owner/repository"));
         }
-        let files = self.hub.resolve(name, report).await?;
-        if files.format != Format::Safetensors {
-            return Err(
-                unfit(name, "it is a GGUF chat model, so it does not rerank")
-                    .hint("a reranker is a cross-encoder in safetensors"),
-            );
+        self.pool.reranker(name, report).await
+    }
+
+    /// Loads the model called `name`, and lets it compute a little, so that the first request is
+    /// as quick as the others. A remote one has nothing to load.
+    ///
+    /// # Errors
+    ///
+    /// As [`Models::chat`].
+    pub async fn warm_up(&self, duty: Duty, name: &str, report: Report<'_>) -> Result<()> {
+        match name.parse()? {
+            ModelName::Remote { .. } => Ok(()),
+            _ => self.pool.warm_up(duty, name, report).await,
         }
-        let options = LocalRerankerOptions {
-            name: Some(name.to_owned()),
-            ..LocalRerankerOptions::default()
-        };
-        let load = move || LocalReranker::load(&files.path, options);
-        Ok(Arc::new(on_a_thread(name, load).await?))
     }
 
     #[cfg(feature = "openai")]
@@ -158,71 +168,6 @@ impl Models {
     async fn remote_embedder(&self, name: &str, _: &str, _: &str) -> Result<Arc<dyn Embedder>> {
         Err(closed_door(name))
     }
-}
-
-/// What the files of a model say of themselves: for people, in the order of interest.
-///
-/// # Errors
-///
-/// When a GGUF file is damaged.
-pub fn describe(model: &LocalModel) -> Result<Vec<(&'static str, serde_json::Value)>> {
-    use serde_json::json;
-    if model.format != Format::Gguf {
-        return Ok(Vec::new());
-    }
-    let file = crate::gguf::GgufFile::open(&model.path)?;
-    let metadata = file.metadata();
-    let architecture = file.architecture()?;
-    let context = metadata.u64(&format!("{architecture}.context_length"))?;
-    let parameters: u64 = file
-        .tensors()
-        .map(|tensor| tensor.shape.iter().map(|dim| *dim as u64).product::<u64>())
-        .sum();
-    let template = metadata.str("tokenizer.chat_template")?;
-    let mut facts = vec![
-        ("architecture", json!(architecture)),
-        ("parameters", json!(parameters)),
-        ("context_length", json!(context)),
-        ("tokenizer", json!(metadata.str("tokenizer.ggml.model")?)),
-        ("chat_template", json!(template.is_some())),
-    ];
-    let tokens = metadata.strings("tokenizer.ggml.tokens")?;
-    let dialect = Dialect::of(template, &|token| {
-        tokens
-            .as_ref()
-            .is_some_and(|tokens| tokens.contains(&token))
-    });
-    facts.push(("dialect", json!(dialect.name)));
-    if let Some(licence) = metadata.str("general.license")? {
-        facts.push(("licence", json!(licence)));
-    }
-    if let Some(title) = metadata.str("general.name")? {
-        facts.push(("title", json!(title)));
-    }
-    Ok(facts)
-}
-
-/// Loads on a thread of its own, so that whatever runs beside it goes on.
-async fn on_a_thread<T: Send + 'static>(
-    name: &str,
-    load: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let (send, receive) = futures::channel::oneshot::channel();
-    let subject = format!("model `{name}`");
-    std::thread::Builder::new()
-        .name("load model".into())
-        .spawn(move || {
-            // The receiver is gone when the caller gave up: nobody misses the model then.
-            let _ = send.send(load());
-        })
-        .map_err(|error| Error::io(subject.as_str(), error))?;
-    receive
-        .await
-        .map_err(|_| Error::new(ErrorKind::Internal, subject, "loading it panicked"))?
-}
-
-fn unfit(name: &str, cause: &str) -> Error {
-    Error::new(ErrorKind::BadInput, format!("model `{name}`"), cause)
 }
 
 #[cfg(not(feature = "openai"))]

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use corbie_models::hub::suggest;
+use corbie_models::memory_bytes;
 use serde_json::json;
 
-use crate::app::{App, memory_bytes};
+use crate::app::App;
 use crate::output::bytes;
 
 /// One thing that was looked at.
@@ -19,7 +20,7 @@ struct Finding {
 pub async fn run(app: &App) -> Result<ExitCode> {
     let findings = [
         processors(),
-        memory(),
+        memory(app),
         data_folder(app),
         cache(app),
         model(app, "chat model", app.settings.get("model")),
@@ -56,10 +57,14 @@ fn processors() -> Finding {
     }
 }
 
-fn memory() -> Finding {
+fn memory(app: &App) -> Finding {
+    let limit = match app.models.pool().options().memory {
+        usize::MAX => "without a limit".to_owned(),
+        limit => format!("up to {}", bytes(limit as u64)),
+    };
     let found = match memory_bytes() {
-        Some(memory) => bytes(memory),
-        None => "unknown".to_owned(),
+        Some(memory) => format!("{}, models {limit}", bytes(memory)),
+        None => format!("unknown, models {limit}"),
     };
     Finding {
         what: "memory",

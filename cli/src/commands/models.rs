@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::args::{ModelsCommand, OutputForm};
-use crate::output::bytes;
+use crate::output::{bytes, printable};
 
 pub async fn run(app: &App, command: ModelsCommand) -> Result<ExitCode> {
     match command {
@@ -91,19 +91,73 @@ fn show(app: &App, name: &str) -> Result<()> {
     if app.output.is_json() {
         return app.output.json(&facts);
     }
-    let Value::Object(facts) = facts else {
-        return Ok(());
-    };
-    for (key, value) in facts.iter().filter(|(key, _)| *key != "v") {
-        let value = match value {
-            Value::String(text) => text.clone(),
-            Value::Null => "unknown".to_owned(),
-            other => other.to_string(),
-        };
-        app.output.line(&format!("{key:<16} {value}"))?;
+    let mut rows = Vec::new();
+    for (key, value) in facts.as_object().into_iter().flatten() {
+        rows.extend(lines(key, value));
+    }
+    if app.output.form == OutputForm::Md {
+        app.output.line("| fact | value |\n|---|---|")?;
+    }
+    for (key, value) in rows {
+        let value = printable(&value);
+        app.output.line(&match app.output.form {
+            OutputForm::Md => format!("| {key} | {} |", value.replace('|', "\\|")),
+            _ => format!("{key:<16} {value}"),
+        })?;
     }
     Ok(())
 }
+
+/// A fact for people: one line, or a line for each of its parts.
+fn lines(key: &str, value: &Value) -> Vec<(String, String)> {
+    let size = |value: &Value| bytes(value.as_u64().unwrap_or(0));
+    let one = |value: String| vec![(key.to_owned(), value)];
+    match (key, value) {
+        ("v", _) => Vec::new(),
+        ("bytes" | "memory_bytes" | "memory_limit", value) => one(size(value)),
+        ("memory", Value::Object(parts)) => {
+            // Nothing is said of what a model has not got.
+            let has = |key: &str| parts.get(key).is_some_and(|bytes| *bytes != 0);
+            let parts = MEMORY
+                .iter()
+                .filter(|(key, _)| has(key))
+                .filter_map(|(key, label)| Some(((*label).to_owned(), size(parts.get(*key)?))));
+            parts.collect()
+        }
+        ("files", Value::Array(files)) => {
+            let file = |file: &Value| {
+                let name = file["name"].as_str().unwrap_or_default();
+                (
+                    "file".to_owned(),
+                    format!("{name}, {}", size(&file["bytes"])),
+                )
+            };
+            files.iter().map(file).collect()
+        }
+        (_, Value::Array(items)) => {
+            let texts = items.iter().filter_map(Value::as_str);
+            one(texts.collect::<Vec<_>>().join(", "))
+        }
+        (_, Value::String(text)) if text.is_empty() => one("none".to_owned()),
+        (_, Value::String(text)) => one(text.clone()),
+        (_, Value::Bool(yes)) => one(if *yes { "yes" } else { "no" }.to_owned()),
+        (_, Value::Null) => one("unknown".to_owned()),
+        (_, other) => one(other.to_string()),
+    }
+}
+
+/// The parts of the needed memory and what they are called for people.
+const MEMORY: [(&str, &str); 9] = [
+    ("weights", "memory: weights"),
+    ("mapped", "  mapped from file"),
+    ("tokenizer", "  tokenizer"),
+    ("context", "  context"),
+    ("workspace", "  workspace"),
+    ("least", "  at least"),
+    ("spare", "  kept prefixes"),
+    ("total", "  at most"),
+    ("longest_context", "  longest context"),
+];
 
 /// What the catalogue and, where they are here, the files themselves say of a model.
 fn facts(app: &App, name: &str) -> Result<Value> {
@@ -135,7 +189,16 @@ fn facts(app: &App, name: &str) -> Result<Value> {
         facts["path"] = json!(model.path);
         facts["place"] = json!(model.place.to_string());
         for (key, value) in corbie_models::describe(&model)? {
-            facts[key] = value;
+            // What the catalogue knows of a kind is more than what the files tell.
+            if !(key == "kind" && facts[key].is_string()) {
+                facts[key] = value;
+            }
+        }
+        let limit = app.models.pool().options().memory;
+        let least = facts["memory"]["least"].as_u64().unwrap_or(0);
+        facts["fits"] = json!(least <= limit as u64);
+        if limit < usize::MAX {
+            facts["memory_limit"] = json!(limit);
         }
     }
     Ok(facts)

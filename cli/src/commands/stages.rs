@@ -129,7 +129,7 @@ async fn tokenizer(app: &App) -> Result<Tokenizer> {
     local_only(name, "tokenizing")?;
     let model = app.resolve(name).await?;
     Ok(match model.path.is_dir() {
-        true => Tokenizer::from_file(&model.path.join("tokenizer.json"))?,
+        true => Tokenizer::from_directory(&model.path)?,
         false => Tokenizer::from_gguf(&GgufFile::open(&model.path)?)?,
     })
 }
@@ -162,8 +162,11 @@ pub async fn template(app: &App, args: TemplateArgs) -> Result<ExitCode> {
         None => {
             let name = app.settings.get("model");
             local_only(name, "rendering its template")?;
-            let model = app.resolve(name).await?;
-            ChatTemplate::from_gguf(&GgufFile::open(&model.path)?)?
+            let path = app.resolve(name).await?.path;
+            match path.is_dir() {
+                true => ChatTemplate::from_directory(&path, &Tokenizer::from_directory(&path)?)?,
+                false => ChatTemplate::from_gguf(&GgufFile::open(&path)?)?,
+            }
         }
     };
     let prompt = template.render_json(
@@ -236,6 +239,8 @@ pub async fn generate(app: &App, args: GenerateArgs) -> Result<ExitCode> {
         },
         ..LocalChatOptions::default()
     };
+    let need = corbie_models::estimate::chat(&path, &options)?;
+    app.models.pool().check(name, need.least())?;
     let model = LocalChatModel::load(&path, options)?;
     let ids = match (&args.prompt.prompt, args.prompt.prompt_ids) {
         (Some(text), _) => {

@@ -5,10 +5,12 @@
 //! | `bad_input` | wrong calls: the exit code, and an error that says what to do |
 //! | `settings` | where a value comes from |
 //! | `stages` | parse, split, tokenize, template, generate without a real model |
+//! | `models` | what `models show` says of tiny models |
 //! | `real` | real models on the example handbook; fetches them where they are not cached |
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod models;
 mod real;
 mod settings;
 mod stages;

@@ -119,15 +119,12 @@ fn dialects_are_listed() {
     assert_eq!(rows.last().unwrap()["name"], "plain");
 }
 
-/// Writes the tiny cross-encoder whose files `models/tests/reference/families.py` made.
-fn write_reranker(place: &Place) {
+/// Writes the first tiny encoder of a kind whose files `models/tests/reference/families.py` made.
+pub fn write_encoder(place: &Place, kind: &str) {
     let families = include_str!("../../../models/tests/reference/families.json");
     let families: Value = serde_json::from_str(families).unwrap();
     let cases = families["cases"].as_array().unwrap();
-    let case = cases
-        .iter()
-        .find(|case| case["kind"] == "reranker")
-        .unwrap();
+    let case = cases.iter().find(|case| case["kind"] == kind).unwrap();
     for (name, content) in case["files"].as_object().unwrap() {
         let content = match content["tokenizer"].as_u64() {
             Some(index) => &families["tokenizers"][index as usize],
@@ -157,7 +154,7 @@ fn write_reranker(place: &Place) {
 #[test]
 fn rerank_prints_passages_best_first() {
     let place = Place::new();
-    write_reranker(&place);
+    write_encoder(&place, "reranker");
     let passages = [
         "a raven",
         "乌鸦会藏食物。",

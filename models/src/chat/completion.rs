@@ -96,7 +96,9 @@ impl LocalChatModel {
             ends: self.tokenizer.eos_ids().to_vec(),
             adapter: self.adapter.clone(),
             guide,
-            deadline: options.timeout.map(|timeout| Instant::now() + timeout),
+            deadline: options
+                .timeout
+                .and_then(|it| Instant::now().checked_add(it)),
             sink: Box::new(Tokens {
                 ids: Vec::new(),
                 reply,

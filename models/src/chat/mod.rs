@@ -8,6 +8,7 @@
 mod answer;
 mod completion;
 mod guided;
+mod open;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -24,7 +25,7 @@ pub use completion::{Completion, GenerateOptions};
 use crate::constraint::{Form, Grammars};
 use crate::decoder::{Adapter, Decoder};
 use crate::dialect::Opening;
-use crate::engine::{Engine, EngineOptions, Guide, Load, Request};
+use crate::engine::{Engine, Guide, Load, Request};
 use crate::gguf::GgufFile;
 use crate::kernels::Precision;
 use crate::sampling::Sampler;
@@ -60,7 +61,7 @@ pub struct LocalChatOptions {
     pub waiting: Option<usize>,
 }
 
-/// A chat model from a GGUF file, computed on this machine.
+/// A chat model from a GGUF file or a directory of safetensors, computed on this machine.
 ///
 /// ```no_run
 /// use std::path::Path;
@@ -89,74 +90,6 @@ pub struct LocalChatModel {
 }
 
 impl LocalChatModel {
-    /// Loads the model in the file at `path`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`GgufFile::open`] and [`Decoder::load`]; of a vocabulary or chat template that
-    /// cannot be read; [`BadInput`](ErrorKind::BadInput) for options out of range.
-    pub fn load(path: &Path, options: LocalChatOptions) -> Result<Self> {
-        Self::from_file(&GgufFile::open(path)?, &path.display().to_string(), options)
-    }
-
-    /// Loads the model in an open file; `name` is its name if the options give none.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`LocalChatModel::load`].
-    pub fn from_file(file: &GgufFile, name: &str, options: LocalChatOptions) -> Result<Self> {
-        let model = options.name.unwrap_or_else(|| name.to_owned());
-        let subject = format!("model `{model}`");
-        let positive = |option: Option<usize>, field: &str| match option {
-            Some(0) => Err(Error::new(
-                ErrorKind::BadInput,
-                &subject,
-                format!("the option `{field}` must be at least 1"),
-            )),
-            option => Ok(option),
-        };
-        let asked = positive(options.context_length, "context_length")?;
-
-        let decoder = Arc::new(Decoder::load(file, options.precision)?);
-        let template = ChatTemplate::from_gguf(file)?;
-        let context_length = asked
-            .unwrap_or(DEFAULT_CONTEXT)
-            .min(decoder.config().context_length);
-        let tokenizer = Tokenizer::from_gguf(file)?;
-        let (tokens, known) = (tokenizer.vocab_size(), decoder.vocabulary());
-        if tokens > known {
-            return Err(Error::new(
-                ErrorKind::Malformed,
-                &subject,
-                format!("its tokenizer has {tokens} tokens, its weights know {known}"),
-            ));
-        }
-        let default = EngineOptions::for_context(&decoder, context_length);
-        let limits = EngineOptions {
-            memory: positive(options.memory, "memory")?.unwrap_or(default.memory),
-            running: positive(options.running, "running")?.unwrap_or(default.running),
-            waiting: positive(options.waiting, "waiting")?.unwrap_or(default.waiting),
-            threads: positive(options.threads, "threads")?,
-        };
-        let engine = Engine::start(&subject, &decoder, limits)?;
-        // A prompt and an answer that do not fit the memory do not fit the context.
-        let context_length = engine.most_tokens(context_length);
-        let tokenizer = tokenizer.with_limit(context_length);
-        Ok(Self {
-            engine: Arc::new(engine),
-            decoder,
-            adapter: None,
-            grammars: Arc::default(),
-            info: ChatModelInfo {
-                model,
-                context_length,
-            },
-            subject,
-            tokenizer: Arc::new(tokenizer),
-            template: Arc::new(template),
-        })
-    }
-
     /// Its tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
@@ -189,6 +122,12 @@ impl LocalChatModel {
             adapter: Some(Arc::new(adapter)),
             grammars: Arc::clone(&self.grammars),
         })
+    }
+
+    /// What it needs no weights for: its tokenizer and its template, shared with it.
+    #[cfg(feature = "hub")]
+    pub(crate) fn front(&self) -> (Arc<Tokenizer>, Arc<ChatTemplate>) {
+        (Arc::clone(&self.tokenizer), Arc::clone(&self.template))
     }
 
     /// How busy it is.
@@ -374,7 +313,9 @@ impl ChatModel for LocalChatModel {
                 ends: self.tokenizer.eos_ids().to_vec(),
                 adapter: self.adapter.clone(),
                 guide,
-                deadline: request.timeout.map(|timeout| Instant::now() + timeout),
+                deadline: request
+                    .timeout
+                    .and_then(|it| Instant::now().checked_add(it)),
                 sink: Box::new(answer),
             })?;
             Ok(answer::events(receiver, &self.subject))

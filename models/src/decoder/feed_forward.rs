@@ -162,6 +162,11 @@ impl Unit {
         })
     }
 
+    /// Its two products.
+    pub fn parts(&self) -> (&Projection, &Projection) {
+        (&self.gate_up, &self.down)
+    }
+
     /// Writes what it makes of each row of `input` into `out`.
     fn run(&self, pass: Pass<'_>, input: &[f32], buffers: &mut Buffers, out: &mut [f32]) {
         let Pass { row, layer, users } = pass;

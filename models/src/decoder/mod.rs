@@ -7,7 +7,9 @@
 //! | `keys`, `config`, `rope` | how large a model is, from its own values, each checked |
 //! | `hugging_face` | what `config.json` says, by GGUF's keys |
 //! | `source`, `safetensors` | where tensors come from: GGUF files or safetensors directories |
+//! | `progress` | how far loading is |
 //! | `weights`, `projection` | the numbers, checked against the shape |
+//! | `memory` | how many bytes they and the sequences take |
 //! | `forward`, `mix`, `feed_forward` | the arithmetic: the whole, and the two halves of a block |
 //!
 //! A row has a flag only for what a file does not show by itself. A new architecture is a row, a
@@ -32,7 +34,9 @@ mod feed_forward;
 mod forward;
 mod hugging_face;
 mod keys;
+mod memory;
 mod mix;
+mod progress;
 mod projection;
 mod rope;
 mod safetensors;
@@ -49,13 +53,17 @@ pub use adapter::{Adapter, MergeReport};
 pub use architecture::{Activation, Architecture, HeadNorms, Normalisation, Sliding, WindowRope};
 pub use config::{Convolution, DecoderConfig, Experts, Growth, Window};
 pub use forward::Workspace;
+pub(crate) use hugging_face::read_small;
+pub use memory::DecoderSize;
+pub(crate) use progress::Progress;
 pub use rope::{Rope, Yarn};
 pub use table::ARCHITECTURES;
 
 use crate::gguf::GgufFile;
-use crate::kernels::{BLOCK_POSITIONS, CacheMeter, KvBlock, KvCache, Precision, RopeTable};
+use crate::kernels::{CacheMeter, KvBlock, KvCache, Precision, RopeTable};
 use adapter::MergedTensors;
 use hugging_face::HuggingFaceConfig;
+use progress::WatchedTensors;
 use safetensors::{DirectoryTensors, WeightFiles};
 use source::{GgufTensors, Tensors};
 use weights::Weights;
@@ -104,9 +112,19 @@ impl Decoder {
     ///
     /// Those of [`Decoder::load`].
     pub fn load_with(file: &GgufFile, options: &DecoderOptions) -> Result<Self> {
+        Self::load_watched(file, options, &|_| ())
+    }
+
+    /// The same, telling how far it is.
+    pub(crate) fn load_watched(
+        file: &GgufFile,
+        options: &DecoderOptions,
+        progress: Progress<'_>,
+    ) -> Result<Self> {
         let config = DecoderConfig::read(file)?;
         let tensors = GgufTensors::new(file, config.layers);
-        Self::build(config, &tensors, options)
+        let watched = WatchedTensors::new(&tensors, config.layers, progress);
+        Self::build(config, &watched, options)
     }
 
     /// Reads the decoder in a model file with `adapter` merged into its weights, which stay in
@@ -139,6 +157,15 @@ impl Decoder {
     /// Those of [`Decoder::load`], naming the directory's own keys and tensors;
     /// [`NotFound`](ErrorKind::NotFound) when a file is missing.
     pub fn load_directory(directory: &Path, options: &DecoderOptions) -> Result<Self> {
+        Self::load_directory_watched(directory, options, &|_| ())
+    }
+
+    /// The same, telling how far it is.
+    pub(crate) fn load_directory_watched(
+        directory: &Path,
+        options: &DecoderOptions,
+        progress: Progress<'_>,
+    ) -> Result<Self> {
         let said = HuggingFaceConfig::read(&directory.join("config.json"))?;
         let config = said.decoder()?;
         let maps = WeightFiles::open(directory)?;
@@ -151,7 +178,8 @@ impl Decoder {
             &files,
             said.factors(&config)?,
         );
-        Self::build(config, &tensors, options)
+        let watched = WatchedTensors::new(&tensors, config.layers, progress);
+        Self::build(config, &watched, options)
     }
 
     fn build(
@@ -200,14 +228,7 @@ impl Decoder {
 
     /// The most bytes that a sequence of `tokens` takes.
     pub fn memory_of(&self, tokens: usize) -> usize {
-        let blocks = (0..self.config.layers).map(|layer| {
-            let kept = self.config.reach(layer).map(|reach| reach + ROLLBACK);
-            let kept = kept.map_or(tokens, |kept| tokens.min(kept));
-            // A window may begin and end within a block.
-            let blocks = kept.div_ceil(BLOCK_POSITIONS) + usize::from(kept < tokens);
-            blocks * self.cache(layer).bytes_of_a_block()
-        });
-        blocks.sum()
+        self.config.memory_of(tokens)
     }
 
     /// An empty sequence.
@@ -230,15 +251,11 @@ impl Decoder {
 
     /// An empty cache of the layer.
     fn cache(&self, layer: usize) -> KvCache {
-        let config = &self.config;
-        match config.convolved(layer) {
-            Some(_) => KvCache::of_rows(config.hidden, &self.meter),
-            None => KvCache::new(config.kv_heads, config.head_dim, &self.meter),
-        }
+        self.config.cache(layer, &self.meter)
     }
 
     /// A sequence that has read `tokens` as other sequences did, whose memory of each
-    /// [`BLOCK_POSITIONS`] of them is given; `None` when layers with a sliding window no longer
+    /// [`BLOCK_POSITIONS`](crate::kernels::BLOCK_POSITIONS) of them is given; `None` when layers with a sliding window no longer
     /// had what the last token saw.
     ///
     /// # Panics
@@ -323,7 +340,7 @@ pub struct Step<'a> {
     pub wanted: usize,
 }
 
-/// What a sequence remembers of [`BLOCK_POSITIONS`] positions. Clones share it.
+/// What a sequence remembers of [`BLOCK_POSITIONS`](crate::kernels::BLOCK_POSITIONS) positions. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Memory {
     /// None where a sliding window has moved on.
@@ -376,7 +393,7 @@ impl Sequence {
         self.caches.iter_mut().for_each(|cache| cache.truncate(len));
     }
 
-    /// What it remembers of the `index`th [`BLOCK_POSITIONS`] positions.
+    /// What it remembers of the `index`th [`BLOCK_POSITIONS`](crate::kernels::BLOCK_POSITIONS) positions.
     pub fn memory(&self, index: usize) -> Memory {
         let layers = self.caches.iter().map(|cache| cache.block(index));
         Memory {

@@ -23,6 +23,16 @@ impl Projection {
         self.rows
     }
 
+    /// The matrices.
+    pub fn parts(&self) -> &[Matrix] {
+        &self.parts
+    }
+
+    /// What is added.
+    pub fn bias(&self) -> Option<&Vec<f32>> {
+        self.bias.as_ref()
+    }
+
     /// `out = x · Wᵀ + b`: `x` is `[m, columns]`, `out` is `[m, rows]`; `scratch` is room for the
     /// outputs of one part.
     pub fn multiply(&self, x: &[f32], out: &mut [f32], scratch: &mut Vec<f32>) {

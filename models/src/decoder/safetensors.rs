@@ -188,6 +188,33 @@ impl<'a> DirectoryTensors<'a> {
 }
 
 impl DirectoryTensors<'_> {
+    /// Hands out every tensor of the decoder as it is stored, by a name that tells its block as
+    /// GGUF's does.
+    pub fn each(&self, visit: &mut dyn FnMut(&str, &Tensor<'_>)) -> Result<()> {
+        for (own, file) in &self.places {
+            let name = if HEADS.iter().any(|head| own.starts_with(head)) {
+                if self.tied {
+                    continue;
+                }
+                "output.weight".to_owned()
+            } else {
+                match own.strip_prefix(self.prefix) {
+                    None => continue,
+                    Some("embed_tokens.weight") => "token_embd.weight".to_owned(),
+                    Some(rest) if rest.contains("rotary_emb") => continue,
+                    Some(rest) => match rest.strip_prefix("layers.") {
+                        Some(rest) => {
+                            format!("blk.{}", rest.replace(".conv.conv.", ".shortconv.conv."))
+                        }
+                        None => rest.to_owned(),
+                    },
+                }
+            };
+            visit(&name, &stored(&self.subject, &self.files[*file], own)?);
+        }
+        Ok(())
+    }
+
     /// The tensor that the file calls `own_name`, as GGUF keeps it.
     fn stored(&self, name: &str, own_name: String) -> Result<Option<Tensor<'_>>> {
         let Some(file) = self.places.get(&own_name) else {

@@ -134,6 +134,13 @@ impl LocalEmbedder {
     }
 }
 
+impl LocalEmbedder {
+    /// How it counts tokens: shared with it.
+    pub(super) fn counter(&self) -> Arc<dyn TokenCounter> {
+        Arc::<TextTokenizer>::clone(&self.tokenizer)
+    }
+}
+
 impl std::fmt::Debug for LocalEmbedder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut fields = f.debug_struct("LocalEmbedder");

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::architecture::{Activation, Architecture, NormKind, Norms, Positions};
 use super::config::{EncoderConfig, LayerKind};
 use super::layers::{Affine, Normalization, activate, activate_gated, numbers};
 use super::weights::{EmbeddingWeights, LayerWeights, Weights};
+use super::words::WordTable;
 use crate::kernels::{
     AttentionShape, RopeLayout, RopeTable, add, bidirectional_attention, causal_segment_attention,
     rope,
@@ -29,7 +30,7 @@ pub(super) struct CpuEncoder {
     activation: Activation,
     gated: bool,
     causal: bool,
-    words: Tensor,
+    words: WordTable,
     word_scale: Option<f32>,
     positions: Option<Vec<f32>>,
     token_types: Option<Vec<f32>>,
@@ -223,13 +224,14 @@ impl CpuEncoder {
 
     fn embed(&self, inputs: &[&Input], segments: &[Range<usize>], x: &mut Vec<f32>) -> Result<()> {
         let hidden = self.hidden;
-        let ids: Vec<u32> = inputs
-            .iter()
-            .flat_map(|input| &input.ids)
-            .copied()
-            .collect();
-        let ids = Tensor::from_slice(&ids, ids.len(), &Device::Cpu)?;
-        *x = numbers(&self.words.index_select(&ids, 0)?.to_dtype(DType::F32)?)?;
+        let ids = inputs.iter().flat_map(|input| &input.ids);
+        let total = segments.last().map_or(0, |segment| segment.end);
+        x.resize(total * hidden, 0.0);
+        for (id, row) in ids.zip(x.chunks_exact_mut(hidden)) {
+            if !self.words.row(*id, row) {
+                candle_core::bail!("token {id} has no vector");
+            }
+        }
         if let Some(scale) = self.word_scale {
             x.iter_mut().for_each(|x| *x *= scale);
         }

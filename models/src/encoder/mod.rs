@@ -1,3 +1,4 @@
+//! | `facts` | what is known of all that before a model is loaded |
 //! Local encoders: embedders, rerankers and sparse embedders, read from a Hugging Face directory.
 //!
 //! ```text
@@ -15,6 +16,7 @@
 //! | `architecture` | which encoders are known, a row for each, and what their tensors are called |
 //! | `config` | how large the encoder is |
 //! | `weights` | the tensors of `model.safetensors`, each checked |
+//! | `words` | the table of tokens, which stays in its file |
 //! | `forward`, `layers` | the arithmetic |
 //! | `pooling`, `after` | how the vectors of the tokens become one, and what is done to it |
 //!
@@ -32,6 +34,7 @@ mod architecture;
 mod batcher;
 mod config;
 mod embedder;
+mod facts;
 mod files;
 mod forward;
 mod layers;
@@ -42,13 +45,16 @@ mod sparse;
 mod static_embedder;
 mod tokenize;
 mod weights;
+mod words;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use corbie_core::{Embedder, Result};
+use corbie_core::{Embedder, Result, TokenCounter};
 
 pub use embedder::{LocalEmbedder, LocalEmbedderOptions};
+pub use facts::EncoderFacts;
+pub(crate) use facts::tokenizer_bytes;
 pub use reranker::{LocalReranker, LocalRerankerOptions};
 pub use sparse::{LocalSparseEmbedder, LocalSparseEmbedderOptions};
 pub use static_embedder::StaticEmbedder;
@@ -59,8 +65,24 @@ pub use static_embedder::StaticEmbedder;
 ///
 /// Those of [`LocalEmbedder::load`].
 pub fn load_embedder(dir: &Path, options: LocalEmbedderOptions) -> Result<Arc<dyn Embedder>> {
+    load_with_counter(dir, options).map(|(embedder, _)| embedder)
+}
+
+/// The same, with its counter of tokens, which may outlive it.
+pub(crate) fn load_with_counter(
+    dir: &Path,
+    options: LocalEmbedderOptions,
+) -> Result<(Arc<dyn Embedder>, Arc<dyn TokenCounter>)> {
     Ok(match StaticEmbedder::is_one(dir)? {
-        true => Arc::new(StaticEmbedder::load(dir, options)?),
-        false => Arc::new(LocalEmbedder::load(dir, options)?),
+        true => {
+            let embedder = StaticEmbedder::load(dir, options)?;
+            let counter = embedder.counter();
+            (Arc::new(embedder), counter)
+        }
+        false => {
+            let embedder = LocalEmbedder::load(dir, options)?;
+            let counter = embedder.counter();
+            (Arc::new(embedder), counter)
+        }
     })
 }

@@ -31,7 +31,7 @@ pub struct StaticEmbedder {
 }
 
 struct Table {
-    tokenizer: TextTokenizer,
+    tokenizer: Arc<TextTokenizer>,
     dimension: usize,
     /// `[rows, dimension]`.
     rows: Vec<f32>,
@@ -61,6 +61,19 @@ impl StaticEmbedder {
     /// When `modules.json` or `config.json` is damaged.
     pub fn is_one(dir: &Path) -> Result<bool> {
         Ok(StaticRecipe::read(dir)?.is_some())
+    }
+
+    /// The folder of its files, whether its vectors have unit length, and its prompts.
+    pub(super) fn recipe(dir: &Path) -> Result<(String, bool, Prompts)> {
+        let config = dir.join("config.json");
+        let recipe = StaticRecipe::read(dir)?
+            .ok_or_else(|| unsupported(&config, "this is no static model"))?;
+        Ok((recipe.folder, recipe.normalize, Prompts::read(dir)?))
+    }
+
+    /// How it counts tokens: shared with it.
+    pub(super) fn counter(&self) -> Arc<dyn TokenCounter> {
+        Arc::<TextTokenizer>::clone(&self.table.tokenizer)
     }
 
     /// Loads a model from a directory. Of the options, the size of batches means nothing here.
@@ -110,7 +123,7 @@ impl Embedder for StaticEmbedder {
     }
 
     fn tokens(&self) -> &dyn TokenCounter {
-        &self.table.tokenizer
+        &*self.table.tokenizer
     }
 
     fn embed<'a>(
@@ -226,7 +239,7 @@ impl Table {
             ignored: tokenizer.unknown().filter(|_| recipe.ignores_unknown),
             normalize: recipe.normalize,
             prompts,
-            tokenizer,
+            tokenizer: Arc::new(tokenizer),
         })
     }
 

@@ -11,17 +11,19 @@ use memmap2::Mmap;
 use super::architecture::{Architecture, HeadNames, NormKind, Norms, Positions};
 use super::config::EncoderConfig;
 use super::files::{malformed, needed, unsupported};
+use super::words::WordTable;
 
 /// The file of weights, mapped into memory: pages are read when they are first touched.
 pub(super) struct WeightFile {
     path: PathBuf,
+    file: File,
     map: Mmap,
 }
 
 /// The tables that turn a token into a vector.
 pub(super) struct EmbeddingWeights {
-    /// `[vocabulary, hidden]`, in the type it is stored in.
-    pub words: Tensor,
+    /// `[vocabulary, hidden]`, where it lies in the file.
+    pub words: WordTable,
     /// `[positions, hidden]`.
     pub positions: Option<Tensor>,
     /// `[kinds, hidden]`.
@@ -75,6 +77,7 @@ pub(super) struct Weights<'a> {
 /// Tensors of one file, checked.
 pub(super) struct Tensors<'a> {
     path: &'a Path,
+    source: &'a WeightFile,
     file: SliceSafetensors<'a>,
     device: &'a Device,
     /// The file of configuration that gives their shapes.
@@ -93,9 +96,9 @@ impl WeightFile {
         let io = |error| needed(Error::io(path.display().to_string(), error), dir);
         let file = File::open(&path).map_err(io)?;
         // SAFETY: model files are put in place by renaming whole files, never written to. The map
-        // lives only while the model is loaded, and every tensor is copied out of it.
+        // lives only while the model is loaded; what is read later has a map of its own.
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-        Ok(Self { path, map })
+        Ok(Self { path, file, map })
     }
 
     /// Where the file is.
@@ -114,6 +117,7 @@ impl WeightFile {
             .map_err(|error| malformed(&self.path, &error).caused_by(error))?;
         Ok(Tensors {
             path: &self.path,
+            source: self,
             file,
             device,
             configured: "config.json",
@@ -161,13 +165,58 @@ impl Weights<'_> {
         };
         let words = self.prefixed(&format!("{}.weight", names.words));
         Ok(EmbeddingWeights {
-            words: self.tensors.stored(&words, &[vocabulary, hidden])?,
+            words: self.tensors.table(&words, [vocabulary, hidden])?,
             positions: table(names.positions, Some(self.config.positions), hidden)?,
             token_types: table(names.token_types, None, hidden)?,
             distances: table(names.distances, buckets, heads)?,
             norm: self.optional_norm(names.norm)?,
             last_norm: self.optional_norm(names.last_norm)?,
         })
+    }
+
+    /// The bytes that the tables take but for the words, which stay in their file.
+    pub fn table_bytes(&self) -> Result<usize> {
+        let EncoderConfig {
+            hidden,
+            heads,
+            positions,
+            ..
+        } = *self.config;
+        let names = self.config.architecture.names;
+        let kinds = match names.token_types {
+            Some(name) => self
+                .tensors
+                .rows(&self.prefixed(&format!("{name}.weight")))?,
+            None => 0,
+        };
+        let positions = names.positions.map_or(0, |_| positions);
+        let buckets = match self.config.architecture.positions {
+            Positions::TableAndDistance { buckets, .. } => buckets,
+            _ => 0,
+        };
+        let numbers = (positions + kinds + 4) * hidden + buckets * heads;
+        Ok(numbers * size_of::<f32>())
+    }
+
+    /// The bytes of the table of words in its file.
+    pub fn word_bytes(&self) -> Result<usize> {
+        let EncoderConfig {
+            hidden, vocabulary, ..
+        } = *self.config;
+        Ok(vocabulary * hidden * self.word_type()?.size_in_bytes())
+    }
+
+    /// The type that the table of tokens is stored in.
+    pub fn word_type(&self) -> Result<DType> {
+        let name = self.config.architecture.names.words;
+        self.tensors
+            .dtype(&self.prefixed(&format!("{name}.weight")))
+    }
+
+    /// Whether there is a head that gives a text its label.
+    pub fn classifies(&self) -> bool {
+        let names = self.config.architecture.classifier;
+        names.is_some_and(|names| self.tensors.has(&format!("{}.weight", names.output)))
     }
 
     /// The layer of this index, from 0.
@@ -358,6 +407,21 @@ impl Tensors<'_> {
         }
     }
 
+    /// The shapes and types of all tensors.
+    pub fn shapes(&self) -> impl Iterator<Item = (Vec<usize>, DType)> {
+        let about = self.file.tensors().into_iter();
+        about.filter_map(|(_, view)| Some((view.shape().to_vec(), view.dtype().try_into().ok()?)))
+    }
+
+    /// The type that a tensor is stored in.
+    fn dtype(&self, name: &str) -> Result<DType> {
+        let view = self.file.get(name).map_err(|_| self.missing(name))?;
+        DType::try_from(view.dtype()).map_err(|_| {
+            let cause = format!("tensor `{name}` is stored as {:?}", view.dtype());
+            unsupported(self.path, cause)
+        })
+    }
+
     /// A tensor's shape.
     pub fn shape(&self, name: &str) -> Result<Vec<usize>> {
         let view = self.file.get(name).map_err(|_| self.missing(name))?;
@@ -366,6 +430,22 @@ impl Tensors<'_> {
 
     /// A tensor in the type it is stored in.
     pub fn stored(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.bytes(name, shape)?;
+        let view = self.file.get(name).map_err(|_| self.missing(name))?;
+        self.compute(view.load(self.device))
+    }
+
+    /// A table that stays in its file.
+    fn table(&self, name: &str, shape: [usize; 2]) -> Result<WordTable> {
+        let (bytes, dtype) = self.bytes(name, &shape)?;
+        let start = bytes.as_ptr().addr() - self.source.bytes().as_ptr().addr();
+        let place = start..start + bytes.len();
+        WordTable::map(&self.source.file, place, dtype, shape[1])
+            .map_err(|error| Error::io(self.path.display().to_string(), error))
+    }
+
+    /// The bytes of a tensor of this shape and a type that is known.
+    fn bytes(&self, name: &str, shape: &[usize]) -> Result<(&[u8], DType)> {
         let view = self.file.get(name).map_err(|_| self.missing(name))?;
         if view.shape() != shape {
             let (found, configured) = (view.shape(), self.configured);
@@ -375,7 +455,7 @@ impl Tensors<'_> {
             return Err(malformed(self.path, cause));
         }
         match DType::try_from(view.dtype()) {
-            Ok(DType::F32 | DType::F16 | DType::BF16) => self.compute(view.load(self.device)),
+            Ok(dtype @ (DType::F32 | DType::F16 | DType::BF16)) => Ok((view.data(), dtype)),
             _ => {
                 let cause = format!("tensor `{name}` is stored as {:?}", view.dtype());
                 Err(unsupported(self.path, cause).hint("known are F32, F16 and BF16"))

@@ -27,8 +27,9 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 pub use guide::Guide;
 pub use request::{Request, Sink, Written};
 
-use crate::decoder::{Decoder, Workspace};
+use crate::decoder::{Decoder, DecoderConfig, Workspace};
 use inbox::{Entry, Inbox};
+pub(crate) use plan::MOST_PROMPT_TOKENS;
 use schedule::Schedule;
 
 /// What an engine may take.
@@ -49,8 +50,13 @@ impl EngineOptions {
     /// Sixteen requests together, sixty-four waiting, and memory for the longest context, or 512
     /// MiB where that is more.
     pub fn for_context(decoder: &Decoder, context_length: usize) -> Self {
+        Self::for_shape(decoder.config(), context_length)
+    }
+
+    /// The same for a decoder that is known by its shape alone.
+    pub fn for_shape(shape: &DecoderConfig, context_length: usize) -> Self {
         Self {
-            memory: decoder.memory_of(context_length).max(512 << 20),
+            memory: shape.memory_of(context_length).max(512 << 20),
             running: 16,
             waiting: 64,
             threads: None,

@@ -8,7 +8,10 @@ const SHORT: usize = 16;
 
 /// How many tokens of prompts a pass reads: many are quicker, few let the others flow, so the
 /// number follows the time they take.
-const BUDGETS: RangeInclusive<usize> = 16..=256;
+const BUDGETS: RangeInclusive<usize> = 16..=MOST_PROMPT_TOKENS;
+/// The most tokens of prompts that a pass reads.
+pub(crate) const MOST_PROMPT_TOKENS: usize = 256;
+
 /// The longest a pass should take when nobody waits for the next token, and when somebody does.
 const PATIENCE: [Duration; 2] = [Duration::from_millis(400), Duration::from_millis(150)];
 

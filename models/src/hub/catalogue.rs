@@ -11,6 +11,8 @@ pub enum ModelKind {
     Completion,
     /// Turns texts into vectors.
     Embedding,
+    /// Scores passages against a question.
+    Reranking,
 }
 
 impl ModelKind {
@@ -20,6 +22,7 @@ impl ModelKind {
             Self::Chat => "chat",
             Self::Completion => "completion",
             Self::Embedding => "embedding",
+            Self::Reranking => "reranking",
         }
     }
 }

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 /// What is ever fetched. Everything else stays where it is, pickled weights above all: loading
 /// those runs code.
-const EXTENSIONS: [&str; 4] = ["gguf", "safetensors", "json", "txt"];
+const EXTENSIONS: [&str; 5] = ["gguf", "safetensors", "json", "txt", "jinja"];
 
 /// File formats that hold weights as Python pickles.
 const PICKLED: [&str; 7] = ["bin", "pt", "pth", "ckpt", "pkl", "pickle", "h5"];

@@ -1,6 +1,6 @@
 use corbie_core::Error;
 
-/// What happens while a model is looked for and fetched.
+/// What happens while a model is looked for, fetched and loaded.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HubEvent<'a> {
@@ -41,6 +41,18 @@ pub enum HubEvent<'a> {
     Fetched {
         /// Its name.
         file: &'a str,
+    },
+    /// A model is being read into memory.
+    Loading {
+        /// Its name.
+        model: &'a str,
+        /// The share that is done, from 0 to 1.
+        done: f32,
+    },
+    /// A model is in memory.
+    Loaded {
+        /// Its name.
+        model: &'a str,
     },
 }
 

@@ -9,6 +9,7 @@ use corbie_core::{Error, ErrorKind, Result};
 use super::cache::{self, Cache, Folder};
 use super::catalogue::{CATALOGUE, CatalogueEntry, ModelKind};
 use super::check;
+use super::kind;
 use super::select::{self, Format, Selection};
 use super::wheel;
 use crate::{HubName, ModelName, WheelName};
@@ -74,17 +75,30 @@ impl LocalModel {
         selection: &Selection,
         snapshot: PathBuf,
     ) -> Self {
+        let path = match (selection.format, selection.files.first()) {
+            (Format::Gguf, Some(file)) => snapshot.join(file),
+            _ => snapshot,
+        };
         Self {
             name: name.to_owned(),
             kind: entry
                 .map(|entry| entry.kind)
-                .or_else(|| kind(selection.format)),
+                .or_else(|| kind_of(selection.format, &path)),
             format: selection.format,
-            path: match (selection.format, selection.files.first()) {
-                (Format::Gguf, Some(file)) => snapshot.join(file),
-                _ => snapshot,
-            },
+            path,
             place,
+        }
+    }
+
+    /// The names of the files it is made of, in its folder.
+    pub fn files(&self) -> Vec<String> {
+        let selection = self.selection();
+        match self.format {
+            Format::Gguf => selection.files,
+            Format::Safetensors => {
+                let chosen = select::select(&self.name, &selection.files, Some(select::WEIGHTS));
+                chosen.map_or(selection.files, |chosen| chosen.files)
+            }
         }
     }
 
@@ -128,11 +142,11 @@ pub struct CachedModel {
     repo: String,
 }
 
-/// A GGUF file says itself what it is for; of safetensors only encoders are read.
-fn kind(format: Format) -> Option<ModelKind> {
+/// A GGUF file says itself what it is for, and `config.json` of a folder.
+fn kind_of(format: Format, path: &Path) -> Option<ModelKind> {
     match format {
         Format::Gguf => None,
-        Format::Safetensors => Some(ModelKind::Embedding),
+        Format::Safetensors => Some(kind::of_folder(path)),
     }
 }
 
@@ -141,7 +155,7 @@ pub fn at_path(name: &str, path: PathBuf) -> Result<LocalModel> {
     let subject = format!("model `{name}`");
     let model = |path: PathBuf, format| LocalModel {
         name: name.to_owned(),
-        kind: kind(format),
+        kind: kind_of(format, &path),
         format,
         path,
         place: Place::Path,
@@ -215,12 +229,15 @@ pub fn in_cache(
     ))
 }
 
-/// Whether nothing is missing of a sentence encoder. Other tools fetch what they need of a
-/// repository, and without its pooling an encoder gives wrong vectors silently: such a snapshot
-/// must have been completed here, or name its modules and have them.
+/// Whether nothing is missing of a folder of safetensors whose weights are here. Other tools fetch
+/// what they need of a repository, and without its pooling an encoder gives wrong vectors silently:
+/// such a snapshot must have been completed here, or name its modules and have them. A chat model
+/// shows by its template that the files beside its weights came too.
 fn is_whole(folder: &Folder, commit: &str, files: &[String]) -> bool {
     let has = |name: &str| files.iter().any(|file| file == name);
-    folder.origin(commit).is_some() || (has("modules.json") && has("1_Pooling/config.json"))
+    folder.origin(commit).is_some()
+        || (has("modules.json") && has("1_Pooling/config.json"))
+        || kind::of_folder(&folder.snapshot(commit)) == ModelKind::Chat
 }
 
 /// Every usable model of the cache.
@@ -304,7 +321,7 @@ fn describe(folder: &Folder, snapshot: &Path, name: String, selection: &Selectio
         alias: entry.map(|entry| entry.alias),
         kind: entry
             .map(|entry| entry.kind)
-            .or_else(|| kind(selection.format)),
+            .or_else(|| kind_of(selection.format, snapshot)),
         format: selection.format,
         path: match (selection.format, selection.files.first()) {
             (Format::Gguf, Some(file)) => snapshot.join(file),

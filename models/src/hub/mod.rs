@@ -23,6 +23,7 @@ mod event;
 mod options;
 
 mod cache;
+mod kind;
 mod local;
 mod select;
 

@@ -10,10 +10,14 @@ const USUAL: [&str; 12] = [
     "BF16", "F32",
 ];
 
-/// What an encoder in safetensors needs beside its weights, as far as the repository has it.
-const COMPANIONS: [&str; 8] = [
+/// What a model in safetensors needs beside its weights, as far as the repository has it.
+const COMPANIONS: [&str; 12] = [
     "config.json",
+    "generation_config.json",
     "tokenizer.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "model.safetensors.index.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "modules.json",
@@ -22,15 +26,16 @@ const COMPANIONS: [&str; 8] = [
     "1_Pooling/config.json",
 ];
 
-/// The weights of an encoder.
-const WEIGHTS: &str = "model.safetensors";
+/// Weights that are one file.
+pub const WEIGHTS: &str = "model.safetensors";
 
 /// The form of a model's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// One GGUF file.
     Gguf,
-    /// A folder with `config.json`, `tokenizer.json` and `model.safetensors`.
+    /// A folder with `config.json`, `tokenizer.json` and `model.safetensors`, or several files of
+    /// weights and their index.
     Safetensors,
 }
 
@@ -54,11 +59,11 @@ pub fn select(place: &str, files: &[String], selector: Option<&str>) -> Result<S
         return Err(check::pickled(place, selector));
     }
     let models: Vec<&String> = files.iter().filter(|file| is_gguf_model(file)).collect();
-    let encoder = ["config.json", "tokenizer.json", WEIGHTS]
-        .iter()
-        .all(|needed| files.iter().any(|file| file == needed));
+    let has = |name: &str| files.iter().any(|file| file == name);
+    let weights = weights(files);
+    let folder = has("config.json") && has("tokenizer.json") && !weights.is_empty();
     // A sentence encoder may offer itself as GGUF too: its own form comes first.
-    let sentence_encoder = encoder && files.iter().any(|file| file == "modules.json");
+    let sentence_encoder = folder && has("modules.json");
     match selector {
         Some(selector) if selector != WEIGHTS => {
             let found = models
@@ -80,19 +85,54 @@ pub fn select(place: &str, files: &[String], selector: Option<&str>) -> Result<S
                 _ => Err(nothing(place, &models, "a usual quantization")),
             }
         }
-        _ if encoder => {
+        _ if folder => {
             let mut chosen: Vec<String> = files
                 .iter()
                 .filter(|file| COMPANIONS.contains(&file.as_str()) || is_of_module(file))
                 .cloned()
                 .collect();
-            chosen.push(WEIGHTS.to_owned());
+            if weights.first().is_some_and(|file| file == WEIGHTS) {
+                chosen.retain(|file| file != "model.safetensors.index.json");
+            }
+            chosen.extend(weights);
             Ok(Selection {
                 format: Format::Safetensors,
                 files: chosen,
             })
         }
         _ => Err(unusable(place, files)),
+    }
+}
+
+/// The files of weights of a folder: one, or all pieces of a whole; none where a piece is missing.
+fn weights(files: &[String]) -> Vec<String> {
+    if files.iter().any(|file| file == WEIGHTS) {
+        return vec![WEIGHTS.to_owned()];
+    }
+    let piece = |file: &String| {
+        let stem = file.strip_suffix(".safetensors")?;
+        let at = split_suffix(stem)?;
+        let (number, count) = stem[at + 1..].split_once("-of-")?;
+        let (number, count): (usize, usize) = (number.parse().ok()?, count.parse().ok()?);
+        (&stem[..at] == "model").then(|| (count, number, file.clone()))
+    };
+    let mut pieces: Vec<_> = files.iter().filter_map(piece).collect();
+    pieces.sort();
+    pieces.dedup();
+    let whole = |index: usize, piece: &(usize, usize, String)| {
+        piece.0 == pieces.len() && piece.1 == index + 1
+    };
+    let is_whole = pieces
+        .iter()
+        .enumerate()
+        .all(|(index, it)| whole(index, it));
+    match is_whole
+        && files
+            .iter()
+            .any(|file| file == "model.safetensors.index.json")
+    {
+        true => pieces.into_iter().map(|(_, _, file)| file).collect(),
+        false => Vec::new(),
     }
 }
 
@@ -181,7 +221,8 @@ fn unusable(place: &str, files: &[String]) -> Error {
         return Error::new(
             ErrorKind::Unsupported,
             place,
-            "its weights are split over several safetensors files",
+            "its weights are split over several safetensors files, and some of them, or \
+             config.json or tokenizer.json, are missing",
         )
         .hint("look for a GGUF conversion: a repository whose name ends in -GGUF");
     }
@@ -265,6 +306,46 @@ mod tests {
                 "model.safetensors"
             ]
         );
+    }
+
+    #[test]
+    fn weights_in_pieces_come_whole_or_not_at_all() {
+        let pieces = |names: &[&'static str]| {
+            let around = [
+                "config.json",
+                "model.safetensors.index.json",
+                "tokenizer.json",
+            ];
+            [&around, names].concat()
+        };
+        let whole = pieces(&[
+            "chat_template.jinja",
+            "generation_config.json",
+            "model-00002-of-00002.safetensors",
+            "model-00001-of-00002.safetensors",
+            "consolidated.safetensors",
+        ]);
+        assert_eq!(
+            check(&whole, None).unwrap(),
+            [
+                "config.json",
+                "model.safetensors.index.json",
+                "tokenizer.json",
+                "chat_template.jinja",
+                "generation_config.json",
+                "model-00001-of-00002.safetensors",
+                "model-00002-of-00002.safetensors",
+            ]
+        );
+        for files in [
+            pieces(&["model-00002-of-00002.safetensors"]),
+            pieces(&[
+                "model-00001-of-00003.safetensors",
+                "model-00002-of-00003.safetensors",
+            ]),
+        ] {
+            assert_eq!(check(&files, None).unwrap_err(), ErrorKind::Unsupported);
+        }
     }
 
     #[test]

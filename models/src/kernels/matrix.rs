@@ -117,6 +117,34 @@ impl Matrix {
         })
     }
 
+    /// The bytes that a matrix stored as `dtype` takes once it is laid out for the kernels; those
+    /// of the file where the format is not known.
+    ///
+    /// ```
+    /// use candle_core::quantized::GgmlDType;
+    /// use corbie_models::kernels::{Matrix, Precision};
+    ///
+    /// let bytes = |precision| Matrix::bytes_of(GgmlDType::Q8_0, 64, 256, precision);
+    /// assert_eq!(bytes(Precision::Quantized), 64 * 256 / 32 * 34);
+    /// assert_eq!(bytes(Precision::F32), 64 * 256 * 4);
+    /// ```
+    pub fn bytes_of(dtype: GgmlDType, rows: usize, columns: usize, precision: Precision) -> usize {
+        match (dtype, precision) {
+            (GgmlDType::F32, _) => Dense::bytes_of(rows, columns, 4),
+            (GgmlDType::F16 | GgmlDType::BF16, _) => Dense::bytes_of(rows, columns, 2),
+            (_, Precision::F32) => Dense::bytes_of(rows, columns, 4),
+            (_, Precision::Quantized) => Quantized::bytes_of(dtype, rows, columns),
+        }
+    }
+
+    /// The bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        match &self.weights {
+            Weights::Quantized(weights) => weights.bytes(),
+            Weights::Dense(weights) => weights.bytes(),
+        }
+    }
+
     /// The number of outputs.
     pub fn rows(&self) -> usize {
         match &self.weights {

@@ -5,6 +5,7 @@
 //! special token.
 
 mod abilities;
+mod directory;
 mod environment;
 mod guard;
 mod messages;

@@ -299,6 +299,7 @@ impl RandomModel {
         };
         json!({
             "model_type": model_type,
+            "architectures": ["RandomForCausalLM"],
             "vocab_size": self.vocabulary,
             "num_hidden_layers": self.layers,
             "hidden_size": self.hidden,

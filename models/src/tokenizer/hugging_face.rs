@@ -1,5 +1,8 @@
 //! Tokenizers from a `tokenizer.json`, run by the library that defines the format.
 
+use std::io::Read;
+use std::path::Path;
+
 use corbie_core::{Error, ErrorKind, Result};
 use tokenizers::DecoderWrapper;
 
@@ -14,8 +17,26 @@ pub(super) struct HuggingFace {
     plain: tokenizers::Tokenizer,
 }
 
+/// The tokenizers of the largest multilingual models stay below 40 MB.
+const LIMIT: u64 = 256 << 20;
+
 impl HuggingFace {
-    pub fn from_bytes(bytes: &[u8], name: &str) -> Result<(Vocabulary, Self)> {
+    /// Reads the `tokenizer.json` at `path`, which messages call `name`.
+    pub fn read(path: &Path, name: &str) -> Result<(Vocabulary, Self)> {
+        let io = |error| Error::io(name, error);
+        let file = std::fs::File::open(path).map_err(io)?;
+        let mut bytes = Vec::new();
+        file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(io)?;
+        match bytes.len() as u64 > LIMIT {
+            true => {
+                let cause = format!("longer than {LIMIT} bytes");
+                Err(Error::new(ErrorKind::Malformed, name, cause))
+            }
+            false => Self::from_bytes(&bytes, name),
+        }
+    }
+
+    fn from_bytes(bytes: &[u8], name: &str) -> Result<(Vocabulary, Self)> {
         let malformed = |error: tokenizers::Error| Error::new(ErrorKind::Malformed, name, error);
         let mut parsing = tokenizers::Tokenizer::from_bytes(bytes).map_err(malformed)?;
         parsing.with_padding(None);
@@ -77,6 +98,21 @@ impl Spelling {
     }
 }
 
+/// Whether encoding puts a space before the first word. A vocabulary without the letter that is
+/// tried does so if most of its kind do.
+fn starts_with_space(
+    tokenizer: &tokenizers::Tokenizer,
+    vocabulary: &Vocabulary,
+    spelling: &Spelling,
+) -> bool {
+    let encoded = tokenizer.encode_fast("a", false).ok();
+    let first = encoded.and_then(|it| it.get_ids().first().copied());
+    match first.filter(|id| vocabulary.kind(*id) == TokenKind::Normal) {
+        Some(id) => vocabulary.bytes(id).starts_with(b" "),
+        None => !matches!(spelling, Spelling::ByteLevel(_) | Spelling::Plain),
+    }
+}
+
 fn vocabulary(tokenizer: &tokenizers::Tokenizer) -> Vocabulary {
     let spelling = Spelling::of(tokenizer);
     let added = tokenizer.get_added_tokens_decoder();
@@ -96,7 +132,7 @@ fn vocabulary(tokenizer: &tokenizers::Tokenizer) -> Vocabulary {
         },
     });
     let mut vocabulary = Vocabulary::new(tokens.collect::<Vec<_>>()).with_named_ends();
-    vocabulary.space_prefix = !matches!(spelling, Spelling::ByteLevel(_) | Spelling::Plain);
+    vocabulary.space_prefix = starts_with_space(tokenizer, &vocabulary, &spelling);
     // The tokens that the file puts around a text tell its beginning.
     if let Ok(empty) = tokenizer.encode_fast("", true) {
         vocabulary.bos = empty.get_ids().first().copied();

@@ -8,6 +8,7 @@
 //! ([`EncodeOptions::parse_special`]): what a user types makes no role.
 
 mod byte_level;
+mod directory;
 mod hugging_face;
 mod merge;
 mod pre_tokenizer;
@@ -26,6 +27,7 @@ use corbie_core::{Error, ErrorKind, Result, TokenCounter};
 use crate::gguf::{GgufFile, Metadata};
 
 use byte_level::ByteLevel;
+pub(crate) use directory::{SpecialTokens, json};
 use hugging_face::HuggingFace;
 use sentence_piece::SentencePiece;
 pub use stream::StreamDecoder;
@@ -132,8 +134,7 @@ impl Tokenizer {
     /// [`Malformed`](ErrorKind::Malformed) when it is no tokenizer.
     pub fn from_file(path: &Path) -> Result<Self> {
         let name = format!("tokenizer `{}`", path.display());
-        let bytes = std::fs::read(path).map_err(|error| Error::io(&name, error))?;
-        let (vocabulary, engine) = HuggingFace::from_bytes(&bytes, &name)?;
+        let (vocabulary, engine) = HuggingFace::read(path, &name)?;
         let engine = Engine::HuggingFace(Box::new(engine));
         Self::new(&name, vocabulary, engine, usize::MAX)
     }
@@ -289,6 +290,11 @@ impl Tokenizer {
     /// The bytes that a token stands for: not always whole characters. Empty for unknown ids.
     pub fn token_bytes(&self, id: u32) -> &[u8] {
         self.vocabulary.bytes(id)
+    }
+
+    /// Whether the vocabulary has a token that stands for exactly `text`.
+    pub fn has_token(&self, text: &str) -> bool {
+        self.vocabulary.id(text).is_some()
     }
 
     /// What kind of token `id` is.

@@ -172,6 +172,11 @@ impl Vocabulary {
         self.kinds.len()
     }
 
+    /// The first token that stands for exactly `text`.
+    pub fn id(&self, text: &str) -> Option<u32> {
+        (0..self.len() as u32).find(|id| self.bytes(*id) == text.as_bytes())
+    }
+
     pub fn bytes(&self, id: u32) -> &[u8] {
         let index = id as usize;
         let Some(end) = self.ends_at.get(index) else {

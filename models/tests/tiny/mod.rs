@@ -242,12 +242,98 @@ impl TinyModel {
         std::fs::write(directory.join("model.safetensors.index.json"), index).unwrap();
     }
 
+    /// Writes what a chat needs beside the weights of [`TinyModel::write_directory`], as Hugging
+    /// Face keeps it: the vocabulary, the template and the ends of an answer.
+    pub fn write_chat_files(&self, directory: &Path) {
+        let vocabulary = self.vocabulary.as_ref().unwrap();
+        let write = |name: &str, content: serde_json::Value| {
+            std::fs::write(directory.join(name), content.to_string()).unwrap();
+        };
+        write("tokenizer.json", vocabulary.tokenizer_json());
+        let bos = (vocabulary.model == "llama").then_some("<bos>");
+        let end = &vocabulary.tokens[vocabulary.end as usize].0;
+        // One token bare, the other with what else there is to know of it.
+        let end = serde_json::json!({ "content": end, "special": true });
+        let said = serde_json::json!({
+            "bos_token": bos, "eos_token": end, "chat_template": vocabulary.template,
+        });
+        write("tokenizer_config.json", said);
+        let ends = serde_json::json!({ "eos_token_id": [vocabulary.end] });
+        write("generation_config.json", ends);
+    }
+
     pub fn file(&self, storage: Storage) -> GgufFile {
         GgufFile::from_bytes("model file `tiny`", self.writer(storage).to_bytes()).unwrap()
     }
 }
 
 impl Vocabulary {
+    /// The same as the `tokenizers` library keeps it.
+    fn tokenizer_json(&self) -> serde_json::Value {
+        use serde_json::json;
+        let tokens = self.tokens.iter().enumerate();
+        let ids: serde_json::Map<_, _> = tokens
+            .clone()
+            .map(|(id, (token, _))| (token.clone(), json!(id)))
+            .collect();
+        let special = tokens.filter(|(_, (_, kind))| [CONTROL, UNKNOWN].contains(kind));
+        let special: Vec<_> = special
+            .map(|(id, (token, _))| {
+                json!({
+                    "id": id, "content": token, "single_word": false, "lstrip": false,
+                    "rstrip": false, "normalized": false, "special": true,
+                })
+            })
+            .collect();
+        let (normalizer, pre_tokenizer, decoder, post_processor, merges) = match self.model {
+            "gpt2" => (
+                json!(null),
+                json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true }),
+                json!({ "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true }),
+                json!(null),
+                json!(["r a"]),
+            ),
+            _ => (
+                json!({ "type": "Replace", "pattern": { "String": " " }, "content": "▁" }),
+                json!(null),
+                json!({ "type": "Sequence", "decoders": [
+                    { "type": "Replace", "pattern": { "String": "▁" }, "content": " " },
+                    { "type": "ByteFallback" },
+                    { "type": "Fuse" },
+                ] }),
+                json!({
+                    "type": "TemplateProcessing",
+                    "single": [
+                        { "SpecialToken": { "id": "<bos>", "type_id": 0 } },
+                        { "Sequence": { "id": "A", "type_id": 0 } },
+                    ],
+                    "pair": [{ "Sequence": { "id": "A", "type_id": 0 } }],
+                    "special_tokens": {
+                        "<bos>": { "id": "<bos>", "ids": [2], "tokens": ["<bos>"] },
+                    },
+                }),
+                json!([]),
+            ),
+        };
+        json!({
+            "version": "1.0",
+            "truncation": null,
+            "padding": null,
+            "added_tokens": special,
+            "normalizer": normalizer,
+            "pre_tokenizer": pre_tokenizer,
+            "post_processor": post_processor,
+            "decoder": decoder,
+            "model": {
+                "type": "BPE",
+                "unk_token": (self.model == "llama").then_some("<unk>"),
+                "byte_fallback": self.model == "llama",
+                "vocab": ids,
+                "merges": merges,
+            },
+        })
+    }
+
     fn write(&self, writer: GgufWriter) -> GgufWriter {
         let (tokens, types): (Vec<&str>, Vec<i32>) = self
             .tokens

@@ -316,7 +316,7 @@ fn number(value: f64) -> Value {
 }
 
 /// The content of a file that is small in any model.
-pub(super) fn read_small(path: &Path, subject: &str) -> Result<Vec<u8>> {
+pub(crate) fn read_small(path: &Path, subject: &str) -> Result<Vec<u8>> {
     use std::io::Read;
     /// The longest index, of a model with a hundred thousand tensors, stays below it.
     const LIMIT: u64 = 16 << 20;

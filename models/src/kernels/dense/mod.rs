@@ -82,6 +82,19 @@ impl Dense {
         }
     }
 
+    /// The bytes that a matrix of this shape takes, of numbers of `width` bytes: whole panels.
+    pub fn bytes_of(rows: usize, columns: usize, width: usize) -> usize {
+        rows.next_multiple_of(PANEL) * columns * width
+    }
+
+    /// The bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        match &self.panels {
+            Panels::F32(panels) => size_of_val(panels.as_slice()),
+            Panels::F16(panels) | Panels::Bf16(panels) => size_of_val(panels.as_slice()),
+        }
+    }
+
     pub fn rows(&self) -> usize {
         self.rows
     }

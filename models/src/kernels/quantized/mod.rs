@@ -44,6 +44,19 @@ impl Quantized {
         }
     }
 
+    /// The bytes that weights of this shape take; those of the file if `dtype` is no block format.
+    pub fn bytes_of(dtype: GgmlDType, rows: usize, columns: usize) -> usize {
+        match Format::of(dtype) {
+            Some(format) => Packed::bytes_of(format, rows, columns),
+            None => rows * columns / dtype.block_size() * dtype.type_size(),
+        }
+    }
+
+    /// The bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        Packed::bytes_of(self.packed.format, self.packed.rows, self.packed.columns)
+    }
+
     pub fn rows(&self) -> usize {
         self.packed.rows
     }

@@ -82,6 +82,12 @@ impl Packed {
         }
     }
 
+    /// The bytes that weights of this shape take: whole tiles.
+    pub fn bytes_of(format: &Format, rows: usize, columns: usize) -> usize {
+        let superblocks = columns / format.superblock;
+        rows.div_ceil(TILE) * superblocks * (format.code_bytes() + format.scale_bytes())
+    }
+
     /// How many tiles it has; the last may have fewer rows of its own.
     pub fn tiles(&self) -> usize {
         self.rows.div_ceil(TILE)

@@ -8,6 +8,8 @@
 mod answer;
 mod completion;
 mod guided;
+mod score;
+mod tool_choice;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -20,6 +22,7 @@ use corbie_core::{
 use futures::channel::mpsc;
 
 pub use completion::{Completion, GenerateOptions};
+pub use tool_choice::Calibrate;
 
 use crate::constraint::{Form, Grammars};
 use crate::decoder::{Adapter, Decoder};
@@ -32,6 +35,7 @@ use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use answer::Answer;
 use guided::{Guided, Start};
+use tool_choice::Remembered;
 
 /// The most tokens of context that a model has without being asked for more.
 pub const DEFAULT_CONTEXT: usize = 8192;
@@ -58,6 +62,8 @@ pub struct LocalChatOptions {
     pub running: Option<usize>,
     /// The most requests that wait; `None`: 64.
     pub waiting: Option<usize>,
+    /// When calibrated scores choose the tool that must be called.
+    pub calibrate: Calibrate,
 }
 
 /// A chat model from a GGUF file, computed on this machine.
@@ -86,6 +92,8 @@ pub struct LocalChatModel {
     engine: Arc<Engine>,
     adapter: Option<Arc<Adapter>>,
     grammars: Arc<OnceLock<Grammars>>,
+    calibrate: Calibrate,
+    remembered: Arc<Remembered>,
 }
 
 impl LocalChatModel {
@@ -147,6 +155,8 @@ impl LocalChatModel {
             decoder,
             adapter: None,
             grammars: Arc::default(),
+            calibrate: options.calibrate,
+            remembered: Arc::default(),
             info: ChatModelInfo {
                 model,
                 context_length,
@@ -188,6 +198,8 @@ impl LocalChatModel {
             engine: Arc::clone(&self.engine),
             adapter: Some(Arc::new(adapter)),
             grammars: Arc::clone(&self.grammars),
+            calibrate: self.calibrate,
+            remembered: Arc::clone(&self.remembered),
         })
     }
 
@@ -278,12 +290,12 @@ impl LocalChatModel {
                 (Form::Lark(calls.lark), start)
             }
             // The calls, or the form in their place.
-            (Some(form), Some(_)) => match calls(&ToolChoice::Required) {
-                Some(calls) if request.tool_choice == ToolChoice::Auto => {
-                    (Form::OneOf(vec![Form::Lark(calls.lark), form]), None)
-                }
-                Some(calls) => (Form::Lark(calls.lark), None),
-                None => (form, None),
+            (Some(form), Some(required)) => match request.tool_choice {
+                ToolChoice::Auto => match calls(&ToolChoice::Required) {
+                    Some(calls) => (Form::OneOf(vec![Form::Lark(calls.lark), form]), None),
+                    None => (form, None),
+                },
+                _ => (Form::Lark(required.lark), None),
             },
         };
         let constraint = self.grammars()?.compile(&form)?;
@@ -338,13 +350,22 @@ impl ChatModel for LocalChatModel {
 
     fn stream(&self, request: ChatRequest) -> BoxFuture<'_, Result<ChatStream>> {
         Box::pin(async move {
+            let mut request = request;
             let sampler = Sampler::new(&request.sampling)?;
             self.check(&request)?;
+            let deadline = request.timeout.map(|timeout| Instant::now() + timeout);
             let prompt = self.prompt(&request)?;
             let room = self.room(prompt.len())?;
             let dialect = self.template.dialect();
             let opening = self.opening(&prompt);
             let max_tokens = request.max_tokens.map_or(room, |most| most.min(room));
+            let chosen = self
+                .choose_tool(&request, &prompt, opening, deadline)
+                .await?;
+            let cached = chosen.map(|chosen| {
+                request.tool_choice = ToolChoice::Named(chosen.name);
+                chosen.cached
+            });
             let guide = self.guide(&request, opening, max_tokens)?;
             let parser = match request.tools.is_empty() || request.tool_choice == ToolChoice::None {
                 true => dialect.parser_without_calls(opening),
@@ -364,6 +385,7 @@ impl ChatModel for LocalChatModel {
                 tokenizer: Arc::clone(&self.tokenizer),
                 parser: parser.numbered_from(earlier).stopping_at(stops),
                 prompt_tokens: prompt.len(),
+                cached_tokens: cached,
                 called: false,
                 events,
             };
@@ -374,7 +396,7 @@ impl ChatModel for LocalChatModel {
                 ends: self.tokenizer.eos_ids().to_vec(),
                 adapter: self.adapter.clone(),
                 guide,
-                deadline: request.timeout.map(|timeout| Instant::now() + timeout),
+                deadline,
                 sink: Box::new(answer),
             })?;
             Ok(answer::events(receiver, &self.subject))

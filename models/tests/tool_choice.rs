@@ -1,7 +1,7 @@
 //! Scores of given texts, and which tool is called where one must be.
 
 #![cfg(feature = "local")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod tiny;
 
@@ -233,4 +233,63 @@ async fn calibration_can_be_left_out() {
         let model = calibrated(name, Calibrate::Always);
         called(&model.complete(must_call("Is it raining?")).await.unwrap());
     }
+}
+
+#[tokio::test]
+async fn whoever_decides_may_answer_in_words() {
+    for name in ["llama", "gemma3"] {
+        for tools in [tools(), tools()[..1].to_vec()] {
+            let decides = ChatRequest {
+                tools,
+                tool_choice: ToolChoice::Auto,
+                ..must_call("Is it raining?")
+            };
+            let model = fresh(name);
+            let reply = model.complete(decides.clone()).await.unwrap();
+            assert!(reply.message.tool_calls.len() <= 1);
+            assert!(reply.usage.completion_tokens <= 120);
+            assert_eq!(reply.usage.cached_tokens, 0);
+            assert_eq!(reply, fresh(name).complete(decides.clone()).await.unwrap());
+            let again = model.complete(decides).await.unwrap();
+            assert_eq!(again.message, reply.message);
+        }
+        // Nobody has asked anything.
+        let silent = ChatRequest {
+            messages: vec![Message::system("Be kind.")],
+            ..must_call("")
+        };
+        called(&fresh(name).complete(silent).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn smollm2_calls_what_is_asked_for() {
+    let Some(path) = std::env::var_os("CORBIE_SMOLLM2") else {
+        eprintln!("skipped: CORBIE_SMOLLM2 is not set to the path of its GGUF file");
+        return;
+    };
+    let path = std::path::Path::new(&path);
+    let model = LocalChatModel::load(path, LocalChatOptions::default()).unwrap();
+    let text = include_str!("fixtures/tool_choice.json");
+    let file: serde_json::Value = serde_json::from_str(text).unwrap();
+    let tools: Vec<ToolSpec> = serde_json::from_value(file["tools"]["office"].clone()).unwrap();
+    let mut right = 0;
+    for (question, tool) in [
+        ("What time is it in Tokyo?", "get_time"),
+        ("Find our rules about parental leave.", "search_files"),
+        ("How many euros are 200 dollars?", "convert_currency"),
+        (
+            "I would like to hear something by Miles Davis.",
+            "play_music",
+        ),
+    ] {
+        let request = ChatRequest {
+            tools: tools.clone(),
+            ..must_call(question)
+        };
+        let reply = model.complete(request).await.unwrap();
+        assert_eq!(reply.finish_reason, FinishReason::ToolCalls, "{reply:?}");
+        right += usize::from(reply.message.tool_calls[0].name == tool);
+    }
+    assert!(right >= 3, "{right} of 4");
 }

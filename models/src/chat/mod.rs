@@ -270,12 +270,12 @@ impl LocalChatModel {
         let dialect = self.template.dialect();
         let special = |name: &str| self.tokenizer.special_token(name);
         let calls = |choice: &ToolChoice| {
-            dialect.grammar(
-                &request.tools,
-                choice,
-                request.parallel_tool_calls,
-                &special,
-            )
+            let parallel = request.parallel_tool_calls;
+            let calls = dialect.grammar(&request.tools, choice, parallel, &special)?;
+            Some(match opening {
+                Opening::Space => calls.after_space(),
+                _ => calls,
+            })
         };
         let format = Form::of(&request.response_format);
         let (form, trigger) = match (format, calls(&request.tool_choice)) {
@@ -359,13 +359,12 @@ impl ChatModel for LocalChatModel {
             let dialect = self.template.dialect();
             let opening = self.opening(&prompt);
             let max_tokens = request.max_tokens.map_or(room, |most| most.min(room));
-            let chosen = self
+            let choice = self
                 .choose_tool(&request, &prompt, opening, deadline)
                 .await?;
-            let cached = chosen.map(|chosen| {
-                request.tool_choice = ToolChoice::Named(chosen.name);
-                chosen.cached
-            });
+            if let Some(tool) = choice.tool {
+                request.tool_choice = ToolChoice::Named(tool);
+            }
             let guide = self.guide(&request, opening, max_tokens)?;
             let parser = match request.tools.is_empty() || request.tool_choice == ToolChoice::None {
                 true => dialect.parser_without_calls(opening),
@@ -385,7 +384,7 @@ impl ChatModel for LocalChatModel {
                 tokenizer: Arc::clone(&self.tokenizer),
                 parser: parser.numbered_from(earlier).stopping_at(stops),
                 prompt_tokens: prompt.len(),
-                cached_tokens: cached,
+                cached_tokens: choice.cached,
                 called: false,
                 events,
             };

@@ -1,44 +1,64 @@
-//! Which tool is called where one must be.
+//! Which tool is called where one must be, and whether one is where the model decides.
 //!
 //! Small models find some names likelier than others, whatever is asked: the last in a list, the
 //! shortest, the one they met in training. So names are weighed by how much likelier the question
-//! makes them: the log-probability of a name after the conversation, less that after the same
-//! conversation in which nothing is asked. After Zhao et al., Calibrate Before Use (2021), and
-//! Holtzman et al., Surface Form Competition (2021).
+//! makes them: the log-probability of a name after the conversation, less a part of that after the
+//! same conversation in which nothing is asked. After Zhao et al., Calibrate Before Use (2021), and
+//! Holtzman et al., Surface Form Competition (2021), who take all of it off; three quarters are
+//! better here than all or nothing (`examples/tool_choice.rs` measures).
+//!
+//! All names are whole, with the mark that ends them, so that none is the beginning of another,
+//! and their log-probabilities are sums: means over tokens choose worse.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use corbie_core::{ChatRequest, ErrorKind, Message, Result, Role, ToolChoice};
+use corbie_core::{ChatRequest, ErrorKind, Message, ResponseFormat, Result, Role, ToolChoice};
 
 use super::LocalChatModel;
 use crate::dialect::{Dialect, Opening, is_han};
 
 /// Questions that ask nothing, English and Chinese.
-const NEUTRAL: [&[&str]; 2] = [&["N/A", "..."], &["无", "……"]];
+const NEUTRAL: [[&str; 4]; 2] = [
+    ["N/A", "...", "Please help me.", "Hello"],
+    ["无", "……", "请帮帮我。", "你好"],
+];
+
+/// How much of a name's score when nothing is asked is taken off.
+const WEIGHT: f64 = 0.75;
+
+/// A call is made that is likelier than so far on the way from certain to when nothing is asked.
+const MIDWAY: f64 = 0.5;
 
 /// The scores of so many prompts without a question are remembered.
-const REMEMBERED: usize = 32;
+const REMEMBERED: usize = 64;
 
-/// When the tool of a call that must be made is chosen by calibrated scores of the tools' names,
-/// instead of token by token.
+/// When calibrated scores of the tools' names choose the tool to call, instead of the sampling,
+/// token by token.
+///
+/// The conversation is read once for the scores and the answer. It is read again from its last
+/// question on for each of four questions that ask nothing, but only once for the same tools and
+/// messages before it; that work counts in no [`Usage`](corbie_core::Usage).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Calibrate {
-    /// For models whose template knows no tools.
+    /// For models whose template knows no tools, in answers to a question: which tool is called
+    /// where one must be, and whether and which where the model may decide.
     #[default]
     Plain,
-    /// For all models, where the answer holds one call and no thinking before it.
+    /// For other models too, where they must call a tool, and one, without thinking before.
     Always,
     /// For none.
     Never,
 }
 
-/// The tool that is called.
-pub(super) struct Chosen {
-    pub name: String,
-    /// Tokens of the prompt that were known before it was chosen.
-    pub cached: usize,
+/// What was chosen before the answer.
+#[derive(Debug, Default)]
+pub(super) struct Choice {
+    /// The tool that is to be called; `None`: what the request says.
+    pub tool: Option<String>,
+    /// Tokens of the prompt that were known before, if it has been read.
+    pub cached: Option<usize>,
 }
 
 /// Scores of prompts without a question, the latest first.
@@ -50,7 +70,7 @@ pub(super) struct Remembered(Mutex<VecDeque<(Weighing, Vec<f64>)>>);
 struct Weighing {
     adapter: Option<u64>,
     prompt: Vec<u32>,
-    names: Vec<Vec<u32>>,
+    texts: Vec<Vec<u32>>,
 }
 
 impl Remembered {
@@ -71,121 +91,196 @@ impl Remembered {
 }
 
 impl LocalChatModel {
-    /// The tool that must be called, where calibrated scores choose it. The choice is the same
-    /// whatever the sampling is.
+    /// The tool that calibrated scores choose, where they do. The choice is the same whatever the
+    /// sampling is.
     pub(super) async fn choose_tool(
         &self,
         request: &ChatRequest,
         prompt: &[u32],
         opening: Opening,
         deadline: Option<Instant>,
-    ) -> Result<Option<Chosen>> {
-        if !self.chooses(request, opening) {
-            return Ok(None);
+    ) -> Result<Choice> {
+        let Some(last) = request.messages.last() else {
+            return Ok(Choice::default());
+        };
+        let decides = match request.tool_choice {
+            ToolChoice::Required => false,
+            // Whoever has not just been asked may be about to answer from a result.
+            ToolChoice::Auto => {
+                last.role == Role::User
+                    && !request.tools.is_empty()
+                    && request.response_format == ResponseFormat::Text
+            }
+            ToolChoice::Named(_) | ToolChoice::None => return Ok(Choice::default()),
+        };
+        if !self.calibrates(request, opening) || (request.tools.len() < 2 && !decides) {
+            return Ok(Choice::default());
         }
-        let chosen = self.weigh_tools(request, prompt, deadline).await;
-        match chosen {
+        let weighed = self.weigh_tools(request, prompt, opening, decides, deadline);
+        match weighed.await {
             // There is room for the answer perhaps, but not for this.
-            Err(error) if matches!(error.kind(), ErrorKind::ContextTooLong { .. }) => Ok(None),
-            chosen => chosen,
+            Err(error) if matches!(error.kind(), ErrorKind::ContextTooLong { .. }) => {
+                Ok(Choice::default())
+            }
+            choice => choice,
         }
     }
 
-    fn chooses(&self, request: &ChatRequest, opening: Opening) -> bool {
+    fn calibrates(&self, request: &ChatRequest, opening: Opening) -> bool {
         let dialect = self.template.dialect();
+        let plain = std::ptr::eq(dialect, Dialect::plain());
         let special = |mark: &str| self.tokenizer.special_token(mark).is_some();
         let thinks = dialect.thinking.iter().any(|it| special(it.open));
-        let wanted = match self.calibrate {
-            Calibrate::Plain => std::ptr::eq(dialect, Dialect::plain()),
-            Calibrate::Always => !(dialect.parallel && request.parallel_tool_calls) && !thinks,
+        let one = request.tool_choice == ToolChoice::Required
+            && !(dialect.parallel && request.parallel_tool_calls);
+        match self.calibrate {
+            Calibrate::Plain => plain,
+            Calibrate::Always => plain || (one && !thinks && opening != Opening::Thought),
             Calibrate::Never => false,
-        };
-        wanted
-            && opening != Opening::Thought
-            && request.tool_choice == ToolChoice::Required
-            && request.tools.len() > 1
+        }
     }
 
     async fn weigh_tools(
         &self,
         request: &ChatRequest,
         prompt: &[u32],
+        opening: Opening,
+        decides: bool,
         deadline: Option<Instant>,
-    ) -> Result<Option<Chosen>> {
-        let asked = |message: &&Message| message.role == Role::User;
-        let Some(question) = request.messages.iter().rev().find(asked) else {
-            return Ok(None);
-        };
-        let (before, names) = self.names(request)?;
-        let weighed = self
-            .weigh([prompt, &before].concat(), &names, deadline)
-            .await?;
-        let mut scores = weighed.scores;
-        let neutral = NEUTRAL[usize::from(question.content.chars().any(is_han))];
-        for nothing in neutral {
-            let mut request = request.clone();
-            let messages = request.messages.iter_mut().rev();
-            if let Some(question) = messages.into_iter().find(|it| it.role == Role::User) {
-                question.content = (*nothing).to_owned();
-            }
-            let prompt = [self.prompt(&request)?, before.clone()].concat();
-            let base = self.neutral(prompt, &names, deadline).await?;
-            for (score, base) in scores.iter_mut().zip(base) {
-                *score -= base / neutral.len() as f64;
+    ) -> Result<Choice> {
+        let without = self.without_question(request)?;
+        if without.is_empty() {
+            return Ok(Choice::default());
+        }
+        let (before, names) = self.calls(request, opening)?;
+        let mut choice = Choice::default();
+        if decides {
+            let call = [before.clone()];
+            let weighed = self.weigh(prompt.to_vec(), &call, deadline).await?;
+            choice.cached = Some(weighed.cached);
+            let nothing = self.neutral(&without, &[], &call, deadline).await?;
+            if weighed.scores.first() <= nothing.first().map(|score| MIDWAY * score).as_ref() {
+                return Ok(choice);
             }
         }
-        let best = (0..scores.len())
-            .rev()
-            .max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
-        let tool = best.and_then(|best| request.tools.get(best));
-        Ok(tool.map(|tool| Chosen {
-            name: tool.name.clone(),
-            cached: weighed.cached,
-        }))
+        let mut best = 0;
+        if names.len() > 1 {
+            let prompt = [prompt, &before].concat();
+            let weighed = self.weigh(prompt, &names, deadline).await?;
+            choice.cached.get_or_insert(weighed.cached);
+            let nothing = self.neutral(&without, &before, &names, deadline).await?;
+            let score = |index: usize| weighed.scores[index] - WEIGHT * nothing[index];
+            for index in 1..names.len() {
+                if score(index) > score(best) {
+                    best = index;
+                }
+            }
+        }
+        choice.tool = request.tools.get(best).map(|tool| tool.name.clone());
+        Ok(choice)
     }
 
-    /// The scores of names after a prompt without a question.
+    /// The prompts of the conversation with nothing asked in place of its last question; none
+    /// where there is no question.
+    fn without_question(&self, request: &ChatRequest) -> Result<Vec<Vec<u32>>> {
+        let Some(at) = question(request) else {
+            return Ok(Vec::new());
+        };
+        let chinese = is_chinese(request, Some(at));
+        let prompts = NEUTRAL[usize::from(chinese)].map(|nothing| {
+            let mut request = request.clone();
+            request.messages[at].content = nothing.to_owned();
+            self.prompt(&request)
+        });
+        prompts.into_iter().collect()
+    }
+
+    /// The scores of texts after prompts without a question and what follows them: the mean of
+    /// their log-probabilities over all prompts.
     async fn neutral(
         &self,
-        prompt: Vec<u32>,
-        names: &[Vec<u32>],
+        prompts: &[Vec<u32>],
+        before: &[u32],
+        texts: &[Vec<u32>],
         deadline: Option<Instant>,
     ) -> Result<Vec<f64>> {
-        let weighing = Weighing {
-            adapter: self.adapter.as_ref().map(|adapter| adapter.id()),
-            prompt: prompt.clone(),
-            names: names.to_vec(),
-        };
-        if let Some(scores) = self.remembered.get(&weighing) {
-            return Ok(scores);
+        let mut mean = vec![0.0; texts.len()];
+        for prompt in prompts {
+            let weighing = Weighing {
+                adapter: self.adapter.as_ref().map(|adapter| adapter.id()),
+                prompt: [prompt, before].concat(),
+                texts: texts.to_vec(),
+            };
+            let scores = match self.remembered.get(&weighing) {
+                Some(scores) => scores,
+                None => {
+                    let prompt = weighing.prompt.clone();
+                    let scores = self.weigh(prompt, texts, deadline).await?.scores;
+                    self.remembered.put(weighing, scores.clone());
+                    scores
+                }
+            };
+            for (mean, score) in mean.iter_mut().zip(scores) {
+                *mean += score / prompts.len() as f64;
+            }
         }
-        let scores = self.weigh(prompt, names, deadline).await?.scores;
-        self.remembered.put(weighing, scores.clone());
-        Ok(scores)
+        Ok(mean)
     }
 
-    /// What calls of all tools begin with, and then each tool's name, up to the token that ends
-    /// it: so no name is the beginning of another.
-    fn names(&self, request: &ChatRequest) -> Result<(Vec<u32>, Vec<Vec<u32>>)> {
+    /// What calls of all tools begin with, up to the name, and then each tool's name, up to the
+    /// token that ends it: so no name is the beginning of another.
+    fn calls(&self, request: &ChatRequest, opening: Opening) -> Result<(Vec<u32>, Vec<Vec<u32>>)> {
+        // As in the prompt, which has a space behind `Answer:`, and none behind `回答：`. Some
+        // vocabularies put one before every text themselves.
+        let chinese = is_chinese(request, question(request));
+        let bare = self.tokenizer.encode_except("{", &[])?;
+        let own = bare.first().map(|id| self.tokenizer.token_bytes(*id));
+        let parted =
+            opening == Opening::Space && !chinese && !own.is_some_and(|it| it.starts_with(b" "));
+        let mut before: Option<Vec<u32>> = None;
         let mut calls = Vec::with_capacity(request.tools.len());
         for tool in &request.tools {
-            let (text, name) = self.template.dialect().opening(&tool.name);
-            let mut ids = self.tokenizer.encode_except(&text, &[name.clone()])?;
-            // Some vocabularies put a space before a text, none behind it.
+            let (mut text, mut name) = self.template.dialect().opening(&tool.name);
+            if parted {
+                text.insert(0, ' ');
+                name = name.start + 1..name.end + 1;
+            }
+            let mut ids = self
+                .tokenizer
+                .encode_except(&text, std::slice::from_ref(&name))?;
             let mut behind = text.len().saturating_sub(name.end + 1);
-            while let Some(last) = ids.last() {
-                match behind.checked_sub(self.tokenizer.token_bytes(*last).len()) {
-                    Some(rest) => behind = rest,
+            let mut kept = ids.len();
+            // From the end: what a vocabulary puts before a text does not matter.
+            while let Some(last) = kept.checked_sub(1) {
+                match behind.checked_sub(self.tokenizer.token_bytes(ids[last]).len()) {
+                    Some(rest) => (behind, kept) = (rest, last),
                     None => break,
                 }
-                ids.pop();
             }
+            ids.truncate(kept);
+            let whole = match before {
+                Some(before) => before,
+                None => self.tokenizer.encode_except(&text[..name.start], &[])?,
+            };
+            let shared = whole.iter().zip(&ids).take_while(|(a, b)| a == b).count();
+            before = Some(whole[..shared].to_vec());
             calls.push(ids);
         }
-        let first = calls.first().cloned().unwrap_or_default();
-        let common = |call: &Vec<u32>| call.iter().zip(&first).take_while(|(a, b)| a == b).count();
-        let shared = calls.iter().map(common).min().unwrap_or(0);
-        calls.iter_mut().for_each(|call| drop(call.drain(..shared)));
-        Ok((first[..shared].to_vec(), calls))
+        let before = before.unwrap_or_default();
+        calls
+            .iter_mut()
+            .for_each(|call| drop(call.drain(..before.len())));
+        Ok((before, calls))
     }
+}
+
+/// Where the last question stands.
+fn question(request: &ChatRequest) -> Option<usize> {
+    let is_asked = |message: &Message| message.role == Role::User;
+    request.messages.iter().rposition(is_asked)
+}
+
+fn is_chinese(request: &ChatRequest, question: Option<usize>) -> bool {
+    let asked = question.and_then(|at| request.messages.get(at));
+    asked.is_some_and(|message| message.content.chars().any(is_han))
 }

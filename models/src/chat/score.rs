@@ -16,6 +16,9 @@ use crate::sampling::Sampler;
 /// So many texts are weighed together.
 const TOGETHER: usize = 8;
 
+/// The log-probabilities that one request collects, and how much of its prompt was known.
+type Collected = Result<(Vec<f64>, usize)>;
+
 /// What was made out of the texts after a prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Weighed {
@@ -131,7 +134,7 @@ impl LocalChatModel {
         weighs: usize,
         targets: Vec<Vec<u32>>,
         deadline: Option<Instant>,
-    ) -> Result<(Request, oneshot::Receiver<Result<(Vec<f64>, usize)>>)> {
+    ) -> Result<(Request, oneshot::Receiver<Collected>)> {
         let (reply, result) = oneshot::channel();
         let request = Request {
             prompt,
@@ -163,7 +166,7 @@ struct Weighing {
     /// The weighed token that is next.
     row: usize,
     scores: Vec<f64>,
-    reply: oneshot::Sender<Result<(Vec<f64>, usize)>>,
+    reply: oneshot::Sender<Collected>,
 }
 
 impl Sink for Weighing {

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use corbie_core::{Error, ErrorKind, Result, Sampling};
 use corbie_models::constraint::Mask;
-use corbie_models::decoder::Decoder;
+use corbie_models::decoder::{Decoder, Workspace};
 use corbie_models::engine::{Engine, EngineOptions, Guide, Request, Sink, Written};
 use corbie_models::kernels::Precision;
 use corbie_models::sampling::Sampler;
@@ -485,6 +485,86 @@ fn a_guide_that_allows_everything_changes_nothing() {
         engine.submit(guided).unwrap();
         let expected = alone(&decoder, &text(30, 4), 40, seed);
         assert_eq!(outcome.recv().unwrap().0, expected);
+    }
+}
+
+/// Collects the logits after the last tokens of a prompt.
+struct Weigh {
+    weighs: usize,
+    rows: Vec<f32>,
+    done: Sender<Vec<f32>>,
+}
+
+impl Sink for Weigh {
+    fn token(&mut self, _: u32) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn end(self: Box<Self>, result: Result<Written>) {
+        assert_eq!(result.unwrap().tokens, 0);
+        let _ = self.done.send(self.rows);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+
+    fn weighs(&self) -> usize {
+        self.weighs
+    }
+
+    fn weigh(&mut self, logits: &[f32]) {
+        self.rows.extend(logits);
+    }
+}
+
+#[test]
+fn weighed_tokens_have_the_logits_of_one_pass() {
+    for name in ["llama", "gemma3"] {
+        let decoder = decoder(name);
+        // So little memory that those who came last give theirs back.
+        let limits = EngineOptions {
+            memory: decoder.memory_of(400),
+            ..options(&decoder)
+        };
+        let engine = Engine::start("model `tiny`", &decoder, limits).unwrap();
+        let prompt = text(140, 1);
+        let weighing = |length: usize, weighs: usize| {
+            let (done, rows) = channel();
+            let (mut request, _) = request(&[&prompt[..], &text(length, 2)].concat(), 0, None);
+            request.sink = Box::new(Weigh {
+                weighs,
+                rows: Vec::new(),
+                done,
+            });
+            (request, rows)
+        };
+        let expected = |length: usize, weighs: usize| {
+            let whole = [&prompt[..], &text(length, 2)].concat();
+            let mut workspace = Workspace::default();
+            let mut sequence = decoder.sequence();
+            let rows = sequence.read(&whole, weighs, &mut workspace);
+            rows.unwrap().to_vec()
+        };
+        let (busy, written) = request(&text(100, 3), 80, None);
+        engine.submit(busy).unwrap();
+        for _ in 0..2 {
+            let (first, rows) = weighing(0, 1);
+            let mut outcomes = vec![(0, 1, rows)];
+            let mut rest = Vec::new();
+            for (length, weighs) in [(1, 1), (7, 7), (90, 90), (100, 3), (150, 200), (5, 145)] {
+                let (request, rows) = weighing(length, weighs);
+                rest.push(request);
+                outcomes.push((length, weighs, rows));
+            }
+            engine.submit_together(first, rest).unwrap();
+            for (length, weighs, rows) in outcomes {
+                let rows = rows.recv().unwrap();
+                assert!(rows == expected(length, weighs), "{name} {length} {weighs}");
+            }
+        }
+        let alone = alone(&decoder, &text(100, 3), 80, None);
+        assert_eq!(written.recv().unwrap().0, alone);
     }
 }
 

@@ -22,6 +22,9 @@ pub(super) struct Answer {
     pub decoder: StreamDecoder,
     pub parser: ReplyParser,
     pub prompt_tokens: usize,
+    /// How many of them were known when the request came, where they were read for a choice
+    /// before the answer.
+    pub cached_tokens: Option<usize>,
     pub called: bool,
     pub events: UnboundedSender<Result<ChatEvent>>,
 }
@@ -64,7 +67,7 @@ impl Sink for Answer {
             },
             usage: Usage {
                 prompt_tokens: self.prompt_tokens,
-                cached_tokens: written.cached,
+                cached_tokens: self.cached_tokens.unwrap_or(written.cached),
                 completion_tokens: written.tokens,
             },
         });

@@ -9,6 +9,8 @@ mod answer;
 mod completion;
 mod guided;
 mod open;
+mod score;
+mod tool_choice;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -21,6 +23,7 @@ use corbie_core::{
 use futures::channel::mpsc;
 
 pub use completion::{Completion, GenerateOptions};
+pub use tool_choice::Calibrate;
 
 use crate::constraint::{Form, Grammars};
 use crate::decoder::{Adapter, Decoder};
@@ -33,6 +36,7 @@ use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use answer::Answer;
 use guided::{Guided, Start};
+use tool_choice::Remembered;
 
 /// The most tokens of context that a model has without being asked for more.
 pub const DEFAULT_CONTEXT: usize = 8192;
@@ -59,6 +63,8 @@ pub struct LocalChatOptions {
     pub running: Option<usize>,
     /// The most requests that wait; `None`: 64.
     pub waiting: Option<usize>,
+    /// When calibrated scores choose the tool that must be called.
+    pub calibrate: Calibrate,
 }
 
 /// A chat model from a GGUF file or a directory of safetensors, computed on this machine.
@@ -87,6 +93,8 @@ pub struct LocalChatModel {
     engine: Arc<Engine>,
     adapter: Option<Arc<Adapter>>,
     grammars: Arc<OnceLock<Grammars>>,
+    calibrate: Calibrate,
+    remembered: Arc<Remembered>,
 }
 
 impl LocalChatModel {
@@ -121,6 +129,8 @@ impl LocalChatModel {
             engine: Arc::clone(&self.engine),
             adapter: Some(Arc::new(adapter)),
             grammars: Arc::clone(&self.grammars),
+            calibrate: self.calibrate,
+            remembered: Arc::clone(&self.remembered),
         })
     }
 
@@ -197,12 +207,12 @@ impl LocalChatModel {
         let dialect = self.template.dialect();
         let special = |name: &str| self.tokenizer.special_token(name);
         let calls = |choice: &ToolChoice| {
-            dialect.grammar(
-                &request.tools,
-                choice,
-                request.parallel_tool_calls,
-                &special,
-            )
+            let parallel = request.parallel_tool_calls;
+            let calls = dialect.grammar(&request.tools, choice, parallel, &special)?;
+            Some(match opening {
+                Opening::Space => calls.after_space(),
+                _ => calls,
+            })
         };
         let format = Form::of(&request.response_format);
         let (form, trigger) = match (format, calls(&request.tool_choice)) {
@@ -217,12 +227,12 @@ impl LocalChatModel {
                 (Form::Lark(calls.lark), start)
             }
             // The calls, or the form in their place.
-            (Some(form), Some(_)) => match calls(&ToolChoice::Required) {
-                Some(calls) if request.tool_choice == ToolChoice::Auto => {
-                    (Form::OneOf(vec![Form::Lark(calls.lark), form]), None)
-                }
-                Some(calls) => (Form::Lark(calls.lark), None),
-                None => (form, None),
+            (Some(form), Some(required)) => match request.tool_choice {
+                ToolChoice::Auto => match calls(&ToolChoice::Required) {
+                    Some(calls) => (Form::OneOf(vec![Form::Lark(calls.lark), form]), None),
+                    None => (form, None),
+                },
+                _ => (Form::Lark(required.lark), None),
             },
         };
         let constraint = self.grammars()?.compile(&form)?;
@@ -277,13 +287,23 @@ impl ChatModel for LocalChatModel {
 
     fn stream(&self, request: ChatRequest) -> BoxFuture<'_, Result<ChatStream>> {
         Box::pin(async move {
+            let mut request = request;
             let sampler = Sampler::new(&request.sampling)?;
             self.check(&request)?;
+            let deadline = request
+                .timeout
+                .and_then(|timeout| Instant::now().checked_add(timeout));
             let prompt = self.prompt(&request)?;
             let room = self.room(prompt.len())?;
             let dialect = self.template.dialect();
             let opening = self.opening(&prompt);
             let max_tokens = request.max_tokens.map_or(room, |most| most.min(room));
+            let choice = self
+                .choose_tool(&request, &prompt, opening, deadline)
+                .await?;
+            if let Some(tool) = choice.tool {
+                request.tool_choice = ToolChoice::Named(tool);
+            }
             let guide = self.guide(&request, opening, max_tokens)?;
             let parser = match request.tools.is_empty() || request.tool_choice == ToolChoice::None {
                 true => dialect.parser_without_calls(opening),
@@ -303,6 +323,7 @@ impl ChatModel for LocalChatModel {
                 tokenizer: Arc::clone(&self.tokenizer),
                 parser: parser.numbered_from(earlier).stopping_at(stops),
                 prompt_tokens: prompt.len(),
+                cached_tokens: choice.cached,
                 called: false,
                 events,
             };
@@ -313,9 +334,7 @@ impl ChatModel for LocalChatModel {
                 ends: self.tokenizer.eos_ids().to_vec(),
                 adapter: self.adapter.clone(),
                 guide,
-                deadline: request
-                    .timeout
-                    .and_then(|it| Instant::now().checked_add(it)),
+                deadline,
                 sink: Box::new(answer),
             })?;
             Ok(answer::events(receiver, &self.subject))

@@ -155,6 +155,8 @@ impl LocalChatModel {
             decoder,
             adapter: None,
             grammars: Arc::default(),
+            calibrate: options.calibrate,
+            remembered: Arc::default(),
             info: ChatModelInfo {
                 model,
                 context_length,

@@ -17,6 +17,22 @@ pub struct CallGrammar {
     pub only_at_start: bool,
 }
 
+impl CallGrammar {
+    /// The same where a space may part calls that the answer begins with from a prompt of plain
+    /// text.
+    #[must_use]
+    pub fn after_space(self) -> Self {
+        if self.trigger.is_some() {
+            return self;
+        }
+        let answer = self.lark.replacen("start:", "answer:", 1);
+        Self {
+            lark: format!("start: \" \"? answer\n{answer}"),
+            ..self
+        }
+    }
+}
+
 /// How a row writes calls: as its template renders them.
 #[derive(Debug)]
 pub(super) struct Written {

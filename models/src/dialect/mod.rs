@@ -42,7 +42,7 @@ pub use syntax::{Opening, Thinking};
 pub use table::DIALECTS;
 
 #[cfg(feature = "local")]
-pub(crate) use prompt::Abilities;
+pub(crate) use prompt::{Abilities, is_han};
 #[cfg(feature = "local")]
 pub(crate) use write::write_json;
 

@@ -258,8 +258,12 @@ fn by_system(messages: &[Value]) -> bool {
 
 /// Whether the last question is in Chinese.
 fn is_chinese(messages: &[Value]) -> bool {
-    let han = |c: char| matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{20000}'..='\u{2fa1f}');
     let asked = messages.iter().rev().find(|it| it["role"] == "user");
     let words = asked.and_then(|message| message["content"].as_str());
-    words.is_some_and(|words| words.chars().any(han))
+    words.is_some_and(|words| words.chars().any(is_han))
+}
+
+/// Whether a character is a Chinese one.
+pub(crate) fn is_han(c: char) -> bool {
+    matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{20000}'..='\u{2fa1f}')
 }

@@ -56,6 +56,22 @@ impl Dialect {
     }
 }
 
+#[cfg(feature = "local")]
+impl Dialect {
+    /// What opens an answer that calls the tool `name`, up to its arguments, and where the name
+    /// stands in it.
+    pub(crate) fn opening(&self, name: &str) -> (String, std::ops::Range<usize>) {
+        let form = &self.written;
+        let before = form.before.replace(NUMBER, "0");
+        let mut text = format!("{}{}{before}", form.trigger, form.lead);
+        let start = text.len();
+        text.push_str(name);
+        let end = text.len();
+        text.push_str(form.between);
+        (text, start..end)
+    }
+}
+
 fn write_arguments(form: Arguments, arguments: &Map<String, Value>, text: &mut String) {
     match form {
         Arguments::Json => write_json(&Value::Object(arguments.clone()), text),

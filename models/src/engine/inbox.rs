@@ -12,6 +12,8 @@ pub(super) type Call = Box<dyn FnOnce(&Arc<Decoder>, &mut Workspace) + Send>;
 /// What waits.
 pub(super) enum Entry {
     Request(Box<Request>),
+    /// Requests that begin together; the rest go on from the first one's prompt.
+    Together(Box<Request>, Vec<Request>),
     Call(Call),
     /// Forget all prefixes.
     Forget,
@@ -20,7 +22,7 @@ pub(super) enum Entry {
 impl Entry {
     fn is_cancelled(&self) -> bool {
         match self {
-            Self::Request(request) => request.sink.is_cancelled(),
+            Self::Request(request) | Self::Together(request, _) => request.sink.is_cancelled(),
             Self::Call(_) | Self::Forget => false,
         }
     }

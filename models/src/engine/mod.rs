@@ -130,6 +130,18 @@ impl Engine {
         self.put(Entry::Request(Box::new(request)))
     }
 
+    /// Adds requests that begin together and count as one that waits. The first one's prompt is
+    /// what the prompts of the rest begin with: it is read once, then the rest go on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::submit`]; none begins then.
+    pub fn submit_together(&self, first: Request, rest: Vec<Request>) -> Result<()> {
+        self.check(&first)?;
+        rest.iter().try_for_each(|request| self.check(request))?;
+        self.put(Entry::Together(Box::new(first), rest))
+    }
+
     /// Has the thread do `work` on the decoder between two passes.
     ///
     /// # Errors

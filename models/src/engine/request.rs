@@ -40,6 +40,14 @@ pub trait Sink: Send {
 
     /// Whether nobody waits for the text any more: its request ends without a word.
     fn is_cancelled(&self) -> bool;
+
+    /// How many of the prompt's last tokens it wants to see the logits after.
+    fn weighs(&self) -> usize {
+        0
+    }
+
+    /// Takes the logits after the next of those tokens, `[tokens, vocabulary]`.
+    fn weigh(&mut self, _logits: &[f32]) {}
 }
 
 /// What a request came to.

@@ -9,6 +9,10 @@ use super::{Request, Written};
 use crate::constraint::Mask;
 use crate::decoder::Sequence;
 
+/// After so many of one request's tokens logits are computed at once: they are the length of a
+/// vocabulary.
+const MOST_ROWS: usize = 32;
+
 /// A request that runs.
 pub(super) struct Run {
     /// Counts up in order of arrival.
@@ -18,6 +22,8 @@ pub(super) struct Run {
     pub text: Vec<u32>,
     /// What the decoder has read of it.
     pub sequence: Sequence,
+    /// How many of the prompt's last tokens its sink has still to see the logits after.
+    weighs: usize,
     /// An earlier request that is reading what this one begins with too, and how much of it.
     pub follows: Option<(u64, usize)>,
     begun: Instant,
@@ -39,6 +45,7 @@ impl Run {
         Self {
             id,
             text: request.prompt.clone(),
+            weighs: request.sink.weighs().min(request.prompt.len()),
             request,
             sequence,
             follows: None,
@@ -51,6 +58,12 @@ impl Run {
     /// The tokens that were not read yet.
     pub fn unread(&self) -> usize {
         self.text.len() - self.sequence.tokens().len()
+    }
+
+    /// The tokens that the next pass may read, so that logits of few are wanted at once.
+    pub fn readable(&self) -> usize {
+        let before = self.first_wanted() - self.sequence.tokens().len();
+        self.unread().min(before + MOST_ROWS)
     }
 
     /// How many more tokens it may write.
@@ -67,13 +80,41 @@ impl Run {
         self.first_choice.is_some()
     }
 
-    /// Takes over a sequence that has read the beginning of its text. The last token stays to be
-    /// read: its logits are wanted.
+    /// After how many of the next `share` tokens logits are wanted: the text's last, and those
+    /// that are weighed.
+    pub fn wanted(&self, share: usize) -> usize {
+        let start = self.sequence.tokens().len();
+        let first = self.first_wanted();
+        (start + share).saturating_sub(first.max(start))
+    }
+
+    fn first_wanted(&self) -> usize {
+        match self.weighs {
+            0 => self.text.len() - 1,
+            count => self.request.prompt.len() - count,
+        }
+    }
+
+    /// Takes over a sequence that has read the beginning of its text. The tokens whose logits are
+    /// wanted stay to be read.
     pub fn go_on_from(&mut self, mut sequence: Sequence) {
-        sequence.truncate(self.text.len() - 1);
+        sequence.truncate(self.first_wanted());
         if sequence.tokens().len() > self.sequence.tokens().len() {
             self.sequence = sequence;
         }
+    }
+
+    /// Hands its sink the next `rows` logits that it weighs, if it does.
+    pub fn weigh(&mut self, rows: usize, logits: &[f32]) {
+        if self.weighs > 0 {
+            self.weighs = self.weighs.saturating_sub(rows);
+            self.request.sink.weigh(logits);
+        }
+    }
+
+    /// Whether later texts may begin like it: those that are only weighed lead nowhere.
+    pub fn is_kept(&self) -> bool {
+        self.request.max_tokens > 0 || self.request.sink.weighs() < 2
     }
 
     /// Notes that reading begins: what is known now was known before.

@@ -122,6 +122,7 @@ impl<'a> Schedule<'a> {
             }
             let fits = |entry: &Entry| match entry {
                 Entry::Request(request) => fits(&request.prompt),
+                Entry::Together(first, _) => fits(&first.prompt),
                 Entry::Call(_) | Entry::Forget => true,
             };
             match self.inbox.take(fits) {
@@ -129,6 +130,7 @@ impl<'a> Schedule<'a> {
                 Some(Entry::Call(work)) => work(self.decoder, &mut self.workspace),
                 Some(Entry::Forget) => self.prefixes = Prefixes::new(),
                 Some(Entry::Request(request)) => self.begin(*request),
+                Some(Entry::Together(first, rest)) => self.begin_together(*first, rest),
             }
         }
     }
@@ -154,6 +156,20 @@ impl<'a> Schedule<'a> {
             .filter(|(_, common)| *common >= known + BLOCK_POSITIONS)
             .max_by_key(|(_, common)| *common);
         self.runs.push(run);
+    }
+
+    /// Begins requests of which the rest go on from all that the first reads.
+    fn begin_together(&mut self, first: Request, rest: Vec<Request>) {
+        let (leader, common) = (self.next_id, first.prompt.len());
+        let before = self.runs.len();
+        self.begin(first);
+        for request in rest {
+            self.begin(request);
+        }
+        for run in &mut self.runs[before + 1..] {
+            let known = run.sequence.tokens().len();
+            run.follows = (known < common).then_some((leader, common));
+        }
     }
 
     /// Whether what a run waits for is still being read; takes it over when it is not.
@@ -182,7 +198,7 @@ impl<'a> Schedule<'a> {
         let unread: Vec<usize> = (0..self.runs.len())
             .map(|index| match self.is_held(index) {
                 true => 0,
-                false => self.runs[index].unread(),
+                false => self.runs[index].readable(),
             })
             .collect();
         let budget = self.budget.tokens();
@@ -205,20 +221,20 @@ impl<'a> Schedule<'a> {
                 continue;
             }
             run.begin();
-            let ready = *share == run.unread();
-            if ready {
-                wanted.push(index);
+            let rows = run.wanted(*share);
+            if rows > 0 {
+                wanted.push((index, rows));
             }
             let start = run.sequence.tokens().len();
             steps.push(Step {
                 sequence: &mut run.sequence,
                 tokens: &run.text[start..start + share],
-                wanted: usize::from(ready),
+                wanted: rows,
             });
         }
         let (decoder, workspace) = (self.decoder, &mut self.workspace);
         let (logits, answers) = beside(questions, move || decoder.read(&mut steps, workspace));
-        let logits = logits?;
+        let mut logits = logits?;
         if shares.iter().sum::<usize>() >= budget {
             self.budget.learn(begun.elapsed(), flowing);
         }
@@ -230,23 +246,32 @@ impl<'a> Schedule<'a> {
         }
         let vocabulary = self.decoder.vocabulary();
         let mut ended = Vec::new();
-        for (index, logits) in wanted.into_iter().zip(logits.chunks_exact(vocabulary)) {
+        for (index, rows) in wanted {
+            let (its, rest) = logits.split_at(rows * vocabulary);
+            logits = rest;
+            let run = &mut self.runs[index];
+            run.weigh(rows, its);
+            if run.unread() > 0 {
+                continue;
+            }
+            let last = &its[(rows - 1) * vocabulary..];
             let mask = masks[index].take().unwrap_or(Ok(None));
-            let progress =
-                mask.and_then(|mask| self.runs[index].choose(self.name, logits, mask.as_ref()));
+            let progress = mask.and_then(|mask| run.choose(self.name, last, mask.as_ref()));
             if !matches!(progress, Ok(Progress::GoesOn)) {
                 ended.push((index, progress));
             }
         }
         for (run, share) in self.runs.iter().zip(shares) {
             // Whoever begins in the same way need not wait for the end.
-            if share > 0 && !run.is_writing() {
+            if share > 0 && !run.is_writing() && run.is_kept() {
                 self.prefixes.keep(&run.sequence, false);
             }
         }
         for (index, progress) in ended.into_iter().rev() {
             let run = self.runs.remove(index);
-            self.prefixes.keep(&run.sequence, true);
+            if run.is_kept() {
+                self.prefixes.keep(&run.sequence, true);
+            }
             run.end(progress);
         }
         Ok(())

@@ -2,6 +2,8 @@
 
 use corbie_core::{Error, ErrorKind, Message, Result, Role};
 
+use crate::dialect::is_han;
+
 /// What ends an answer in the plain format: the next question, or a second blank line.
 pub const PLAIN_STOPS: &[&str] = &["\nQuestion:", "\n问题：", "\n\n\n"];
 
@@ -58,8 +60,4 @@ pub fn messages(value: &serde_json::Value) -> Result<Vec<Message>> {
         ))
     };
     list.iter().map(message).collect()
-}
-
-fn is_han(c: char) -> bool {
-    matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{20000}'..='\u{2fa1f}')
 }

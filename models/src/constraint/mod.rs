@@ -11,8 +11,10 @@ mod form;
 mod grammars;
 mod mask;
 mod progress;
+mod repetition;
 mod schema;
 mod search;
+mod terminals;
 mod vocabulary;
 mod watch;
 

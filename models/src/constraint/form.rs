@@ -5,7 +5,9 @@ use regex_syntax::hir::{Hir, HirKind};
 use serde_json::Value;
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::repetition;
 use super::schema::{self, Text, escape};
+use super::terminals;
 use super::watch::Watch;
 
 /// Longer regular expressions and grammars are refused.
@@ -13,6 +15,10 @@ const MAX_REGEX: usize = 64 << 10;
 const MAX_LARK: usize = 256 << 10;
 /// All texts to choose or quote from together.
 const MAX_TEXTS: usize = 256 << 10;
+/// The most rules that a schema may become.
+const MAX_RULES: usize = 8_000;
+/// The most bytes that an answer may have to have.
+const MAX_REACH: usize = 100_000;
 /// How deep forms and groups of a regular expression may nest.
 const MAX_NESTING: usize = 60;
 /// Brackets of a grammar that may be open at once, those in its texts among them.
@@ -149,6 +155,11 @@ impl Writer {
                 self.parts += 1;
                 let prefix = format!("j{}", self.parts);
                 let grammar = schema::compile(schema, &prefix)?;
+                let rules = grammar.lark.lines().count();
+                if rules > MAX_RULES {
+                    let why = format!("it makes {rules} rules, at most {MAX_RULES} are followed");
+                    return Err(refuse(ErrorKind::LimitExceeded, "JSON Schema", why));
+                }
                 self.lines.push_str(&grammar.lark);
                 self.narrow |= grammar.narrow;
                 self.watch = match (self.watch.take(), grammar.watch) {
@@ -301,7 +312,15 @@ fn check_regex(regex: &str) -> Result<usize> {
             };
             refuse(ErrorKind::BadInput, subject, why)
         })?;
-    Ok(reach(&hir))
+    repetition::check(&hir).map_err(|why| refuse(ErrorKind::LimitExceeded, subject, why))?;
+    match reach(&hir) {
+        bytes if bytes > MAX_REACH => {
+            let why =
+                format!("its texts have at least {bytes} bytes, at most {MAX_REACH} are written");
+            Err(refuse(ErrorKind::LimitExceeded, subject, why))
+        }
+        bytes => Ok(bytes),
+    }
 }
 
 /// The bytes of a text that `hir` matches, each part taken once or as often as it must be.
@@ -341,7 +360,7 @@ fn check_lark(lark: &str) -> Result<()> {
             return Err(refuse(ErrorKind::LimitExceeded, subject, why));
         }
     }
-    Ok(())
+    terminals::check(lark).map_err(|why| refuse(ErrorKind::LimitExceeded, subject, why))
 }
 
 /// The pieces a quotation may begin and end between.

@@ -109,7 +109,7 @@ pub(super) fn parser(factory: &ParserFactory, form: &Form, lark: String) -> Resu
 pub(super) fn limits() -> ParserLimits {
     ParserLimits {
         max_items_in_row: 2_000,
-        initial_lexer_fuel: 2_000_000,
+        initial_lexer_fuel: 600_000,
         // Searches for an end draw on it too, between two masks.
         step_lexer_fuel: 3_000_000,
         step_max_items: 60_000,

@@ -12,8 +12,10 @@ mod grammars;
 mod mask;
 mod progress;
 mod recognize;
+mod repetition;
 mod schema;
 mod search;
+mod terminals;
 mod vocabulary;
 mod watch;
 

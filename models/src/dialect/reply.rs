@@ -216,7 +216,7 @@ impl Reply {
     }
 
     /// Reads up to and with the first of `marks`, at most `limit` bytes away; gives the text before
-    /// it and the mark's index. Without any it reads to the end and gives nothing.
+    /// it and the mark's index. Without any it reads as far as that and gives nothing.
     pub async fn through(&self, marks: &[&str], limit: usize) -> Option<(String, usize)> {
         let limit = limit.min(MAX_CALL_BYTES);
         let start = self.state().at;
@@ -224,20 +224,27 @@ impl Reply {
         let found = self
             .until_known(|state| {
                 let found = first(&state.text[state.at..], marks);
-                if found.is_none() {
-                    // What cannot belong to a mark is not searched again.
-                    let mut next = state.text.len().saturating_sub(longest).max(state.at);
-                    while !state.text.is_char_boundary(next) {
-                        next -= 1;
-                    }
-                    state.at = next;
-                    if !state.ended && state.at - start < limit {
-                        return None;
-                    }
-                    state.at = state.text.len();
+                let found = found.map(|(offset, index)| (state.at + offset, index));
+                if let Some((at, index)) = found
+                    && at - start <= limit
+                {
+                    return Some(Some((at, index)));
                 }
-                let found = found.filter(|(offset, _)| state.at + offset - start <= limit);
-                Some(found.map(|(offset, index)| (state.at + offset, index)))
+                let whole = |state: &State, mut at: usize| {
+                    while !state.text.is_char_boundary(at) {
+                        at -= 1;
+                    }
+                    at
+                };
+                if !state.ended && state.text.len() - start < limit + longest {
+                    // What cannot belong to a mark is not searched again.
+                    let next = state.text.len().saturating_sub(longest).max(state.at);
+                    state.at = whole(state, next);
+                    return None;
+                }
+                // As far as the limit, however much more has come.
+                state.at = whole(state, state.text.len().min(start + limit));
+                Some(None)
             })
             .await;
         let (at, index) = found?;

@@ -21,8 +21,8 @@ use super::tensor;
 pub struct GgufWriter {
     version: u32,
     alignment: usize,
-    keys: u64,
-    metadata: Vec<u8>,
+    /// Keys with their kind and content.
+    metadata: Vec<(String, Vec<u8>)>,
     tensors: Vec<Tensor>,
 }
 
@@ -39,7 +39,6 @@ impl Default for GgufWriter {
         Self {
             version: 3,
             alignment: 32,
-            keys: 0,
             metadata: Vec::new(),
             tensors: Vec::new(),
         }
@@ -133,11 +132,21 @@ impl GgufWriter {
     /// Adds a value of any kind, its content as bytes.
     #[must_use]
     pub fn value(mut self, key: &str, kind: ValueKind, content: &[u8]) -> Self {
-        self.keys += 1;
-        push_string(&mut self.metadata, key);
-        self.metadata.extend(kind.code().to_le_bytes());
-        self.metadata.extend(content);
+        let value = [&kind.code().to_le_bytes(), content].concat();
+        self.metadata.push((key.to_owned(), value));
         self
+    }
+
+    /// Takes a key out.
+    #[must_use]
+    pub fn without(mut self, key: &str) -> Self {
+        self.metadata.retain(|(known, _)| known != key);
+        self
+    }
+
+    /// The keys, in the order of the file.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.metadata.iter().map(|(key, _)| key.as_str())
     }
 
     fn list<T>(
@@ -179,8 +188,11 @@ impl GgufWriter {
         let mut bytes = b"GGUF".to_vec();
         bytes.extend(self.version.to_le_bytes());
         bytes.extend((self.tensors.len() as u64).to_le_bytes());
-        bytes.extend(self.keys.to_le_bytes());
-        bytes.extend(&self.metadata);
+        bytes.extend((self.metadata.len() as u64).to_le_bytes());
+        for (key, value) in &self.metadata {
+            push_string(&mut bytes, key);
+            bytes.extend(value);
+        }
         let mut offset = 0;
         for tensor in &self.tensors {
             push_string(&mut bytes, &tensor.name);

@@ -1,8 +1,13 @@
 //! What a template makes of tools: found out by rendering a small conversation.
 
+use std::cell::Cell;
+use std::time::Instant;
+
+use corbie_core::{Error, ErrorKind};
 use serde_json::{Value, json};
 
 use super::ChatTemplate;
+use super::environment::DEADLINE;
 use crate::dialect::Abilities;
 
 /// The form in which a template wants what it shows of tools.
@@ -18,8 +23,8 @@ pub(super) struct Form {
     pub described: bool,
 }
 
-/// A probe may run this many instructions.
-const PROBE_INSTRUCTIONS: u64 = 200_000;
+/// minijinja's fuel for a probe.
+const PROBE_FUEL: u64 = 200_000;
 
 const NAME: &str = "probe_tool";
 const VALUE: &str = "probe_value";
@@ -28,10 +33,17 @@ const SYSTEM: &str = "probe_system";
 
 /// Finds out.
 pub(super) fn probe(template: &ChatTemplate) -> (Abilities, Form) {
+    // A template that goes over a limit is not asked again.
+    let over_limit = Cell::new(false);
+    let deadline = Instant::now() + DEADLINE;
     let shows = |messages: Value, tools: &Value, words: &[&str]| {
-        template
-            .render_within(&messages, tools, true, PROBE_INSTRUCTIONS)
-            .is_ok_and(|prompt| words.iter().all(|word| prompt.contains(word)))
+        if over_limit.get() {
+            return false;
+        }
+        let rendered = template.render_within(&messages, tools, true, PROBE_FUEL, deadline);
+        let is_limit = |error: &Error| *error.kind() == ErrorKind::LimitExceeded;
+        over_limit.set(rendered.as_ref().is_err_and(is_limit));
+        rendered.is_ok_and(|prompt| words.iter().all(|word| prompt.contains(word)))
     };
     let tools = |property: Value| {
         json!([{"type": "function", "function": {

@@ -5,6 +5,7 @@
 //! special token.
 
 mod abilities;
+mod compile;
 mod directory;
 mod environment;
 mod guard;
@@ -13,29 +14,32 @@ mod plain;
 mod python;
 #[cfg(test)]
 mod tests;
+mod weigh;
+
+use std::time::{Duration, Instant};
 
 use corbie_core::{ChatRequest, Error, ErrorKind, Message, Result, ToolChoice, ToolSpec};
 use minijinja::value::Serde;
-use minijinja::{Environment, Value, context};
+use minijinja::{Value, context};
 use serde_json::json;
 
 use crate::dialect::{Abilities, Dialect, write_json};
 use crate::gguf::GgufFile;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenizer, token_names};
 
 pub use plain::PLAIN_STOPS;
 
 use abilities::Form;
-use environment::Output;
 use guard::Guard;
 use messages::{messages_json, tool_json};
 
 /// The most bytes a rendered prompt may have.
 const MAX_PROMPT_BYTES: usize = 64 << 20;
 
-/// The most instructions that are run for one prompt: long conversations take some hundred
-/// thousand.
-const MAX_INSTRUCTIONS: u64 = 20_000_000;
+/// minijinja's fuel for a prompt, and for each byte of its conversation. A unit pays for one
+/// instruction or 64 bytes, so what a template does beyond its conversation stays within 64 MB.
+const FUEL: u64 = 1_000_000;
+const FUEL_PER_BYTE: u64 = 8;
 
 /// Turns messages and tools into a model's prompt.
 ///
@@ -84,7 +88,8 @@ impl ChatTemplate {
             abilities: Abilities::default(),
             form: Form::default(),
         };
-        template.environment(MAX_INSTRUCTIONS)?;
+        environment::check(template.source.as_deref().unwrap_or_default())
+            .map_err(|error| template.trouble(&error))?;
         (template.abilities, template.form) = abilities::probe(&template);
         Ok(template)
     }
@@ -97,9 +102,10 @@ impl ChatTemplate {
     /// tokens is damaged.
     pub fn from_gguf(file: &GgufFile) -> Result<Self> {
         let metadata = file.metadata();
-        let tokens = metadata
-            .strings("tokenizer.ggml.tokens")?
-            .unwrap_or_default();
+        let tokens = match metadata.get("tokenizer.ggml.tokens") {
+            Some(_) => token_names(metadata)?,
+            None => Vec::new(),
+        };
         let token = |key: &str| -> Result<String> {
             let id = metadata.u32(key)?;
             let text = id.and_then(|id| tokens.get(id as usize));
@@ -194,21 +200,22 @@ impl ChatTemplate {
             let messages = plain::messages(messages)?;
             return Ok(plain::render(&messages, add_generation_prompt));
         }
-        self.render_within(messages, tools, add_generation_prompt, MAX_INSTRUCTIONS)
+        let bytes = text_bytes(messages).saturating_add(text_bytes(tools)) as u64;
+        let fuel = FUEL.saturating_add(bytes.saturating_mul(FUEL_PER_BYTE));
+        let time = environment::DEADLINE + Duration::from_micros(bytes);
+        let deadline = Instant::now() + time;
+        self.render_within(messages, tools, add_generation_prompt, fuel, deadline)
     }
 
-    /// The template's prompt, made in so many instructions.
+    /// The template's prompt, made with so much fuel before the deadline.
     fn render_within(
         &self,
         messages: &serde_json::Value,
         tools: &serde_json::Value,
         add_generation_prompt: bool,
-        instructions: u64,
+        fuel: u64,
+        deadline: Instant,
     ) -> Result<String> {
-        let environment = self.environment(instructions)?;
-        let template = environment
-            .get_template(environment::NAME)
-            .map_err(|error| self.trouble(&error))?;
         let tools = match tools.as_array() {
             Some(tools) if !tools.is_empty() => Value::from(Serde(tools)),
             _ => Value::from(()),
@@ -223,13 +230,13 @@ impl ChatTemplate {
             bos_token => self.bos.clone(),
             eos_token => self.eos.clone(),
         };
-        let mut output = Output::new(MAX_PROMPT_BYTES);
-        let rendered = template.render_captured_to(context, &mut output).map(drop);
-        if output.is_full() {
-            return Err(self.limit(format!("it writes more than {MAX_PROMPT_BYTES} bytes")));
+        let source = self.source.as_deref().unwrap_or_default();
+        let prompt = environment::render(source, context, fuel, deadline)
+            .map_err(|error| self.trouble(&error))?;
+        match prompt.len() > MAX_PROMPT_BYTES {
+            true => Err(self.limit(format!("it writes more than {MAX_PROMPT_BYTES} bytes"))),
+            false => Ok(prompt),
         }
-        rendered.map_err(|error| self.trouble(&error))?;
-        Ok(output.into_text())
     }
 
     /// The token ids of a request's prompt.
@@ -323,11 +330,6 @@ impl ChatTemplate {
         }
     }
 
-    fn environment(&self, instructions: u64) -> Result<Environment<'_>> {
-        let source = self.source.as_deref().unwrap_or_default();
-        environment::environment(source, instructions).map_err(|error| self.trouble(&error))
-    }
-
     fn subject(&self) -> String {
         format!("chat template of `{}`", self.model)
     }
@@ -341,9 +343,22 @@ impl ChatTemplate {
             return Error::new(ErrorKind::BadInput, self.subject(), refusal)
                 .hint("change the messages to the form this model knows");
         }
-        if error.kind() == minijinja::ErrorKind::OutOfFuel {
-            return self.limit(format!("it runs more than {MAX_INSTRUCTIONS} instructions"));
+        if let Some(limit) = environment::limit(error) {
+            return self.limit(limit);
         }
         Error::new(ErrorKind::Malformed, self.subject(), error)
+    }
+}
+
+/// About how many bytes of text a value has, names of fields included.
+fn text_bytes(value: &serde_json::Value) -> usize {
+    match value {
+        serde_json::Value::String(text) => text.len() + 8,
+        serde_json::Value::Array(items) => items.iter().map(text_bytes).sum::<usize>() + 8,
+        serde_json::Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| name.len() + text_bytes(value))
+            .sum(),
+        _ => 8,
     }
 }

@@ -5,52 +5,79 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
+use super::environment::over_limit;
+
+/// The longest text that one value is written as.
+const MAX_TEXT: usize = 16 << 20;
+/// How deep values may hold one another that are written.
+const MAX_DEPTH: usize = 100;
+
 /// A value as Python's `str` writes it.
-pub fn display(value: &Value) -> String {
-    match value.as_str() {
-        Some(text) => text.to_owned(),
-        None => repr(value),
+///
+/// # Errors
+///
+/// When it is too deep or too long.
+pub fn display(value: &Value) -> Result<String, Error> {
+    if let Some(text) = value.as_str() {
+        return Ok(text.to_owned());
+    }
+    let mut text = String::new();
+    repr(value, 0, &mut text)?;
+    Ok(text)
+}
+
+/// Refuses to go on writing what is too deep or too long.
+fn bounded(depth: usize, out: &str) -> Result<(), Error> {
+    match () {
+        _ if depth > MAX_DEPTH => Err(over_limit("a value is too deep to be written")),
+        _ if out.len() > MAX_TEXT => Err(over_limit("a value is too long to be written")),
+        _ => Ok(()),
     }
 }
 
-/// A value as Python's `repr` writes it.
-fn repr(value: &Value) -> String {
+/// Writes a value as Python's `repr` does.
+fn repr(value: &Value, depth: usize, out: &mut String) -> Result<(), Error> {
+    bounded(depth, out)?;
     match value.kind() {
-        ValueKind::Undefined => String::new(),
-        ValueKind::None => "None".to_owned(),
-        ValueKind::Bool => if value.is_true() { "True" } else { "False" }.to_owned(),
+        ValueKind::Undefined => {}
+        ValueKind::None => out.push_str("None"),
+        ValueKind::Bool => out.push_str(if value.is_true() { "True" } else { "False" }),
         ValueKind::Number if !value.is_integer() => {
             let number = f64::try_from(value.clone()).unwrap_or(f64::NAN);
-            number_text(number)
+            out.push_str(&number_text(number));
         }
-        ValueKind::String => quoted(value.as_str().unwrap_or_default()),
+        ValueKind::String => quote(value.as_str().unwrap_or_default(), out),
         ValueKind::Seq | ValueKind::Iterable => {
-            let items = value.try_iter().into_iter().flatten();
-            format!(
-                "[{}]",
-                items.map(|item| repr(&item)).collect::<Vec<_>>().join(", ")
-            )
+            out.push('[');
+            for (index, item) in value.try_iter()?.enumerate() {
+                out.push_str(if index > 0 { ", " } else { "" });
+                repr(&item, depth + 1, out)?;
+            }
+            out.push(']');
         }
         ValueKind::Map => {
-            let keys = value.try_iter().into_iter().flatten();
-            let pairs = keys.map(|key| {
-                let item = value.get_item(&key).unwrap_or_default();
-                format!("{}: {}", repr(&key), repr(&item))
-            });
-            format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+            out.push('{');
+            for (index, key) in value.try_iter()?.enumerate() {
+                out.push_str(if index > 0 { ", " } else { "" });
+                repr(&key, depth + 1, out)?;
+                out.push_str(": ");
+                repr(&value.get_item(&key)?, depth + 1, out)?;
+            }
+            out.push('}');
         }
-        _ => value.to_string(),
+        _ => out.push_str(&value.to_string()),
     }
+    Ok(())
 }
 
 /// A text in quotes: single ones, unless it holds single ones and no double ones.
-fn quoted(text: &str) -> String {
+fn quote(text: &str, out: &mut String) {
     let quote = if text.contains('\'') && !text.contains('"') {
         '"'
     } else {
         '\''
     };
-    let mut out = String::from(quote);
+    out.push(quote);
     for c in text.chars() {
         match c {
             '\\' => out.push_str("\\\\"),
@@ -66,7 +93,28 @@ fn quoted(text: &str) -> String {
         }
     }
     out.push(quote);
-    out
+}
+
+/// Refuses what the method `format` would make a long text of, whatever the arguments are: a width
+/// of four digits, or one that an argument gives.
+///
+/// # Errors
+///
+/// When it asks for that.
+pub fn check_format(text: &str) -> Result<(), Error> {
+    let (mut digits, mut open) = (0, false);
+    for c in text.replace("{{", "").chars() {
+        digits = if c.is_ascii_digit() { digits + 1 } else { 0 };
+        if open && (digits > 3 || c == '{') {
+            return Err(over_limit("a format asks for a width"));
+        }
+        open = match c {
+            '{' => true,
+            '}' => false,
+            _ => open,
+        };
+    }
+    Ok(())
 }
 
 /// A floating-point number as Python writes it.
@@ -145,12 +193,7 @@ struct JsonStyle {
 
 impl JsonStyle {
     fn write(&self, value: &Value, depth: usize, out: &mut String) -> Result<(), Error> {
-        if depth > 100 {
-            return Err(Error::new(
-                ErrorKind::InvalidOperation,
-                "tojson: nested too deep",
-            ));
-        }
+        bounded(depth, out)?;
         match value.kind() {
             ValueKind::None => out.push_str("null"),
             ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
@@ -158,7 +201,7 @@ impl JsonStyle {
                 true => value.to_string(),
                 false => number_text(f64::try_from(value.clone()).unwrap_or(f64::NAN)),
             }),
-            ValueKind::String => self.text(value.as_str().unwrap_or_default(), out),
+            ValueKind::String => self.text(value.as_str().unwrap_or_default(), out)?,
             ValueKind::Seq | ValueKind::Iterable => {
                 let items: Vec<Value> = value.try_iter()?.collect();
                 out.push('[');
@@ -177,7 +220,7 @@ impl JsonStyle {
                 out.push('{');
                 for (i, key) in keys.iter().enumerate() {
                     self.before(i, depth + 1, out);
-                    self.text(&key.to_string(), out);
+                    self.text(&key.to_string(), out)?;
                     out.push_str(&self.key);
                     self.write(&value.get_item(key)?, depth + 1, out)?;
                 }
@@ -212,7 +255,8 @@ impl JsonStyle {
         }
     }
 
-    fn text(&self, text: &str, out: &mut String) {
+    fn text(&self, text: &str, out: &mut String) -> Result<(), Error> {
+        bounded(0, text)?;
         out.push('"');
         for c in text.chars() {
             match c {
@@ -234,6 +278,7 @@ impl JsonStyle {
             }
         }
         out.push('"');
+        Ok(())
     }
 }
 
@@ -329,6 +374,8 @@ fn civil(days: i64) -> (i64, usize, i64) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use minijinja::value::Serde;
 
     use super::*;
@@ -366,7 +413,7 @@ mod tests {
             ),
         ];
         for (value, expected) in cases {
-            assert_eq!(display(&value), expected);
+            assert_eq!(display(&value).unwrap(), expected);
         }
     }
 }

@@ -55,6 +55,28 @@ fn templates_render_as_in_python() {
         ),
         ("{%- generation -%}\nx\n{%- endgeneration -%}", "x"),
         ("{{ missing }}{{ missing is defined }}", "False"),
+        // What checks are woven into: jumps, macros, recursion, chained comparisons.
+        (
+            "{% macro m(a, b='y') %}<{{ a ~ b if a else 'none' }}>{% endmacro %}{{ m('x') ~ m('', b='z') }}",
+            "<xy><none>",
+        ),
+        (
+            "{% macro f(n) %}{{ caller(n + 1) }}{% endmacro %}{% call(x) f(1) %}{{ x }}{% endcall %}",
+            "2",
+        ),
+        (
+            "{% for n in [[1, [2]], 3] recursive %}{% if n is sequence %}({{ loop(n) }}){% else %}{{ n }}{% endif %}{% else %}no{% endfor %}",
+            "(1(2))3",
+        ),
+        (
+            "{{ 1 < 2 < 3 and 3 > 2 }} {{ 'a' in {'a': 1} and 2 not in (1, 3) }} {{ 3 < 2 < 9 or 'x' }}",
+            "True True x",
+        ),
+        (
+            "{% set ns = namespace(x=[]) %}{% for m in messages %}{% set ns.x = ns.x + [m.role] %}{% endfor %}{{ ns.x * 2 }}{{ ns.x[::-1] | list }}",
+            "['system', 'user', 'system', 'user']['user', 'system']",
+        ),
+        ("{% for a in [] %}x{% else %}empty{% endfor %}", "empty"),
     ];
     for (source, expected) in cases {
         assert_eq!(rendered(source), expected, "{source}");
@@ -86,8 +108,8 @@ fn hostile_templates_end() {
         "{% extends '/etc/passwd' %}",
     ];
     for source in cases {
-        let error = template(source)
-            .render(&[Message::user("x")], &[], true)
+        let error = ChatTemplate::new("test", source, "", "")
+            .and_then(|template| template.render(&[Message::user("x")], &[], true))
             .unwrap_err();
         assert!(
             matches!(
@@ -97,7 +119,9 @@ fn hostile_templates_end() {
             "{source}: {error}"
         );
     }
-    assert!(ChatTemplate::new("test", "{% if %}", "", "").is_err());
+    for source in ["{%}", "{% if %}"] {
+        assert!(ChatTemplate::new("test", source, "", "").is_err());
+    }
 }
 
 #[test]

@@ -13,6 +13,11 @@ use super::merge::{Merged, Piece, merge};
 use super::pre_tokenizer::PreTokenizer;
 use super::vocabulary::{self, TokenKind, Vocabulary};
 
+/// More merges than this no vocabulary has; the largest in use have half a million.
+const MAX_MERGES: usize = 1 << 20;
+/// More steps without a token than this no vocabulary has: nearly every merge makes a token.
+const MAX_STEPS: usize = 1 << 17;
+
 pub(super) struct ByteLevel {
     pre_tokenizer: PreTokenizer,
     /// A pair's rank and what it makes.
@@ -33,7 +38,7 @@ impl ByteLevel {
             metadata.subject(),
         )?;
         let names = vocabulary::names(metadata)?;
-        let lines = metadata.required("tokenizer.ggml.merges", Metadata::strings)?;
+        let lines = vocabulary::texts(metadata, "tokenizer.ggml.merges", MAX_MERGES)?;
         let alphabet = Alphabet::new();
         let size = names.len() as u32;
 
@@ -62,6 +67,10 @@ impl ByteLevel {
             let pair = (id_of(left), id_of(right));
             let made = id_of(&format!("{left}{right}"));
             merges.entry(pair).or_insert((rank as u32, made));
+            if made > size + MAX_STEPS as u32 {
+                let cause = format!("over {MAX_STEPS} of its merges make no token");
+                return Err(metadata.malformed(cause));
+            }
         }
 
         let contents: Vec<(Vec<u8>, TokenKind)> = names

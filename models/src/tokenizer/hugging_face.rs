@@ -1,9 +1,12 @@
 //! Tokenizers from a `tokenizer.json`, run by the library that defines the format.
 
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use corbie_core::{Error, ErrorKind, Result};
+use serde::Deserialize;
+use serde_json::Value;
 use tokenizers::DecoderWrapper;
 
 use super::EncodeOptions;
@@ -36,14 +39,21 @@ impl HuggingFace {
         }
     }
 
-    fn from_bytes(bytes: &[u8], name: &str) -> Result<(Vocabulary, Self)> {
+    pub fn from_bytes(bytes: &[u8], name: &str) -> Result<(Vocabulary, Self)> {
+        guarded(name, || Self::parse(bytes, name))
+    }
+
+    fn parse(bytes: &[u8], name: &str) -> Result<(Vocabulary, Self)> {
         let malformed = |error: tokenizers::Error| Error::new(ErrorKind::Malformed, name, error);
+        // If it is no JSON, the library says so.
+        let said = serde_json::from_slice(bytes).unwrap_or_default();
+        check_normalizer(&said, name)?;
         let mut parsing = tokenizers::Tokenizer::from_bytes(bytes).map_err(malformed)?;
         parsing.with_padding(None);
         parsing.with_truncation(None).map_err(malformed)?;
         let mut plain = parsing.clone();
         plain.set_encode_special_tokens(true);
-        let vocabulary = vocabulary(&parsing);
+        let vocabulary = vocabulary(&parsing, name)?;
         Ok((vocabulary, Self { parsing, plain }))
     }
 
@@ -53,11 +63,81 @@ impl HuggingFace {
         } else {
             &self.plain
         };
-        let encoding = tokenizer
-            .encode_fast(text, options.add_special)
-            .map_err(|error| Error::new(ErrorKind::BadInput, name, error))?;
-        Ok(encoding.get_ids().to_vec())
+        guarded(name, || {
+            let encoding = tokenizer
+                .encode_fast(text, options.add_special)
+                .map_err(|error| Error::new(ErrorKind::BadInput, name, error))?;
+            Ok(encoding.get_ids().to_vec())
+        })
     }
+}
+
+/// Runs the library, which panics for some files that it reads.
+fn guarded<T>(name: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        let cause = "the library `tokenizers` fails with what the file says";
+        Err(Error::new(ErrorKind::Malformed, name, cause))
+    })
+}
+
+/// The most steps that a text may be prepared in, and how many times longer they may make it.
+const MAX_STEPS: usize = 64;
+const MAX_GROWTH: usize = 256;
+
+/// What a file says of how texts are prepared; the rest of it is large.
+#[derive(Default, Deserialize)]
+struct Said {
+    #[serde(default)]
+    normalizer: Value,
+}
+
+/// Refuses steps that make texts longer and longer before they are cut, and maps of characters
+/// that claim more than they have.
+fn check_normalizer(said: &Said, name: &str) -> Result<()> {
+    let (mut steps, mut growth) = (0, 1_usize);
+    let mut open = vec![&said.normalizer];
+    while let Some(step) = open.pop() {
+        steps += 1;
+        if let Some(parts) = step["normalizers"].as_array() {
+            open.extend(parts);
+        }
+        if let Some(map) = step["precompiled_charsmap"].as_str()
+            && claimed(map) > map.len()
+        {
+            let cause = "its map of characters is shorter than it says";
+            return Err(Error::new(ErrorKind::Malformed, name, cause));
+        }
+        let content = step["content"].as_str().unwrap_or_default().len();
+        let pattern = step["pattern"]["String"].as_str().map_or(0, str::len);
+        if step["type"] == "Replace" {
+            // What may match nothing is put between all characters.
+            let each = match pattern {
+                0 => content + 1,
+                pattern => content.div_ceil(pattern).max(1),
+            };
+            growth = growth.saturating_mul(each);
+        }
+        if steps > MAX_STEPS || growth > MAX_GROWTH {
+            let cause = format!(
+                "its normaliser has over {MAX_STEPS} steps or makes texts over {MAX_GROWTH} times longer"
+            );
+            return Err(Error::new(ErrorKind::LimitExceeded, name, cause));
+        }
+    }
+    Ok(())
+}
+
+/// The bytes that a map in base64 says its first part has: the library reserves memory for them.
+fn claimed(map: &str) -> usize {
+    let digits = map.bytes().take(6).map(|digit| match digit {
+        b'A'..=b'Z' => digit - b'A',
+        b'a'..=b'z' => digit - b'a' + 26,
+        b'0'..=b'9' => digit - b'0' + 52,
+        b'+' | b'-' => 62,
+        _ => 63,
+    });
+    let bits = digits.fold(0_u64, |bits, digit| bits << 6 | u64::from(digit));
+    ((bits >> 4) as u32).swap_bytes() as usize
 }
 
 /// How the tokens' names spell bytes.
@@ -113,16 +193,18 @@ fn starts_with_space(
     }
 }
 
-fn vocabulary(tokenizer: &tokenizers::Tokenizer) -> Vocabulary {
+/// How many ids that no token has there may be.
+const MAX_UNUSED: usize = 1 << 17;
+
+fn vocabulary(tokenizer: &tokenizers::Tokenizer, name: &str) -> Result<Vocabulary> {
     let spelling = Spelling::of(tokenizer);
     let added = tokenizer.get_added_tokens_decoder();
-    let size = tokenizer
-        .get_vocab(true)
-        .into_values()
-        .max()
-        .map_or(0, |id| id.saturating_add(1));
-    // A hostile file may give a token a huge id: ids beyond this are not kept.
-    let size = size.min(1 << 24);
+    let known = tokenizer.get_vocab(true);
+    let size = known.values().max().map_or(0, |id| id.saturating_add(1));
+    if size as usize > known.len() + MAX_UNUSED {
+        let cause = format!("it has {} tokens with ids up to {}", known.len(), size - 1);
+        return Err(Error::new(ErrorKind::Malformed, name, cause));
+    }
     let tokens = (0..size).map(|id| match added.get(&id) {
         Some(token) if token.special => (token.content.as_bytes().to_vec(), TokenKind::Control),
         Some(token) => (token.content.as_bytes().to_vec(), TokenKind::UserDefined),
@@ -138,5 +220,5 @@ fn vocabulary(tokenizer: &tokenizers::Tokenizer) -> Vocabulary {
         vocabulary.bos = empty.get_ids().first().copied();
         vocabulary.prefix = vocabulary.bos;
     }
-    vocabulary
+    Ok(vocabulary)
 }

@@ -33,6 +33,7 @@ use sentence_piece::SentencePiece;
 pub use stream::StreamDecoder;
 pub use vocabulary::TokenKind;
 use vocabulary::Vocabulary;
+pub(crate) use vocabulary::token_names;
 use word_piece::WordPiece;
 
 /// How [`Tokenizer::encode`] treats special tokens. The default: none are added, and their names

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use corbie_core::Result;
 
-use crate::gguf::Metadata;
+use crate::gguf::{Metadata, Value};
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,9 @@ const ENDS: [&str; 20] = [
 
 /// A token is at most this long, so that looking one up takes bounded time.
 const MAX_TOKEN_BYTES: usize = 1 << 14;
+
+/// More tokens than this no vocabulary has; the largest in use have a quarter of a million.
+const MAX_TOKENS: usize = 1 << 19;
 
 /// All tokens: what they stand for, what they are for, and those with a part to play.
 pub(super) struct Vocabulary {
@@ -204,9 +207,31 @@ impl Vocabulary {
     }
 }
 
+/// The texts of a list in a model file, which may not be too many or too long.
+pub(super) fn texts<'a>(metadata: Metadata<'a>, key: &str, most: usize) -> Result<Vec<&'a str>> {
+    if let Some(Value::Array { count, .. }) = metadata.get(key)
+        && count > most
+    {
+        let cause = format!("metadata `{key}` has {count} items: at most {most} are read");
+        return Err(metadata.malformed(cause));
+    }
+    let texts = metadata.required(key, Metadata::strings)?;
+    match texts.iter().position(|text| text.len() > MAX_TOKEN_BYTES) {
+        Some(index) => Err(metadata.malformed(format!(
+            "item {index} of `{key}` is over {MAX_TOKEN_BYTES} bytes"
+        ))),
+        None => Ok(texts),
+    }
+}
+
+/// The names of all tokens in a model file.
+pub(crate) fn token_names(metadata: Metadata<'_>) -> Result<Vec<&str>> {
+    texts(metadata, "tokenizer.ggml.tokens", MAX_TOKENS)
+}
+
 /// The names of all tokens in a model file and their kinds.
 pub(super) fn names<'a>(metadata: Metadata<'a>) -> Result<Vec<(&'a str, TokenKind)>> {
-    let names = metadata.required("tokenizer.ggml.tokens", Metadata::strings)?;
+    let names = token_names(metadata)?;
     let kinds = metadata
         .i32s("tokenizer.ggml.token_type")?
         .unwrap_or_else(|| vec![1; names.len()]);
@@ -216,9 +241,6 @@ pub(super) fn names<'a>(metadata: Metadata<'a>) -> Result<Vec<(&'a str, TokenKin
             names.len(),
             kinds.len()
         )));
-    }
-    if let Some(index) = names.iter().position(|name| name.len() > MAX_TOKEN_BYTES) {
-        return Err(metadata.malformed(format!("token {index} is over {MAX_TOKEN_BYTES} bytes")));
     }
     Ok(names
         .into_iter()

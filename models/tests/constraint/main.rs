@@ -5,13 +5,11 @@
 //! - `laws`: what holds for every form: forks are independent, any way of cutting a text into
 //!   tokens is accepted, mask and commit agree.
 //! - `forms`: regular expressions, choices, quotations and grammars, in English and Chinese.
-//! - `hostile`: what is meant to exhaust time or memory ends in a typed error.
 
 #![cfg(feature = "local")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
 
 mod forms;
-mod hostile;
 mod kit;
 mod laws;
 mod suite;

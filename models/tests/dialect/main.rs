@@ -435,3 +435,14 @@ fn an_answer_ends_before_a_stop_text() {
 mod grammars;
 #[cfg(feature = "local")]
 mod templates;
+
+/// How far a header is read does not depend on how much has come.
+#[test]
+fn a_header_without_an_end_is_read_alike() {
+    let row = Dialect::by_name("gpt-oss").unwrap();
+    for length in [190, 200, 250, 300, 600] {
+        let reply = format!("<|channel|>{}hm<|end|> x", "渡y".repeat(length / 4));
+        let whole = read(row, &[], Opening::Answer, [reply.as_str()]);
+        assert_eq!(whole, read(row, &[], Opening::Answer, characters(&reply)));
+    }
+}

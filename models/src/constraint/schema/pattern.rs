@@ -3,6 +3,7 @@
 use regex_automata::meta::Regex;
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, HirKind, Look, Repetition};
 
+use super::super::repetition;
 use super::text::Text;
 
 /// What ECMA-262 calls white space.
@@ -27,6 +28,7 @@ impl Pattern {
             .build()
             .parse(&translated)
             .map_err(|error| reason(&error))?;
+        repetition::check(&hir)?;
         let regex = Regex::builder()
             .configure(Regex::config().nfa_size_limit(Some(4 << 20)))
             .build(&translated)

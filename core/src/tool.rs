@@ -50,6 +50,8 @@ pub struct Effects {
     pub approval: bool,
 }
 
+type Listener = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// One run of a tool.
 #[derive(Clone)]
 pub struct Invocation {
@@ -58,7 +60,7 @@ pub struct Invocation {
     /// Names the effect: the same for every attempt at it, and of no other. Services that take an
     /// idempotency key want this one.
     pub key: String,
-    progress: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    progress: Option<Listener>,
 }
 
 impl Invocation {

@@ -131,8 +131,9 @@ fn exchanges(messages: &[Message]) -> Vec<Range<usize>> {
         .iter()
         .position(|message| message.role == Role::User);
     let mut found: Vec<Range<usize>> = Vec::new();
-    for index in goal.map_or(0, |goal| goal + 1)..messages.len() {
-        match (messages[index].role, found.last_mut()) {
+    let behind = goal.map_or(0, |goal| goal + 1);
+    for (index, message) in messages.iter().enumerate().skip(behind) {
+        match (message.role, found.last_mut()) {
             (Role::Tool, Some(last)) => last.end = index + 1,
             _ => found.push(index..index + 1),
         }

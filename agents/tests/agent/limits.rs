@@ -36,7 +36,11 @@ async fn loops_are_nudged_once_and_then_stuck() {
         })
         .collect();
     let cases = [
-        ("the same call", again(&[beijing.clone()], 50), 3),
+        (
+            "the same call",
+            again(std::slice::from_ref(&beijing), 50),
+            3,
+        ),
         ("two calls in turn", alternating, 8),
         ("a call that fails", again(&[("fail", json!({}))], 50), 3),
         (

@@ -17,7 +17,7 @@ async fn two_hundred_turns_fit_and_the_goal_survives() {
         content: format!("thought {n} {}", "word ".repeat(40)),
         ..calls(&[(
             "weather",
-            json!({"city": if n % 2 == 0 { "北京" } else { "上海" }}),
+            json!({"city": if n.is_multiple_of(2) { "北京" } else { "上海" }}),
         )])
     };
     let mut script: Vec<Message> = (0..200).map(turn).collect();

@@ -5,8 +5,8 @@
 The text is English and Chinese in equal parts, from $CORBIE_DATA/retrieval (scifact and
 cmrc2018-trial) or from the files given by --text. Each text is read as one passage, so that
 positions past a sliding window are weighed too. Printed for each: the mean Kullback-Leibler
-divergence of the distributions from the reference's, perplexity, and the largest difference
-between two logits.
+divergence of the distributions from the reference's, perplexity, the largest difference between
+two logits, and the root mean square of all differences relative to the logits' deviation.
 
 Needs: pip install torch transformers gguf llama-cpp-python
 """
@@ -52,13 +52,17 @@ class Measure:
 
     def __init__(self):
         self.kl, self.loss, self.count, self.targets, self.difference = 0.0, 0.0, 0, 0, 0.0
+        self.squares, self.spread = 0.0, 0.0
 
     def add(self, expected, rows, ids):
         for position, row in enumerate(rows):
             truth = expected[position].double().log_softmax(-1)
             guess = row.double().log_softmax(-1)
             self.kl += (truth.exp() * (truth - guess)).sum().item()
-            self.difference = max(self.difference, (expected[position] - row).abs().max().item())
+            off = (expected[position] - row).double()
+            self.difference = max(self.difference, off.abs().max().item())
+            self.squares += off.square().mean().item()
+            self.spread += expected[position].double().var().item()
             self.count += 1
             if position + 1 < len(ids):
                 self.loss -= guess[ids[position + 1]].item()
@@ -68,7 +72,8 @@ class Measure:
         perplexity = np.exp(self.loss / self.targets)
         print(
             f"{name:12} KL {self.kl / self.count:.6f}  perplexity {perplexity:.4f}"
-            f"  largest difference {self.difference:.6f}  positions {self.count}",
+            f"  largest difference {self.difference:.6f}"
+            f"  relative {np.sqrt(self.squares / self.spread):.5f}  positions {self.count}",
             flush=True,
         )
 

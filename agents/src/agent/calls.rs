@@ -59,7 +59,7 @@ impl Agent {
         let effects = self.tools.effects(&call.name);
         let tainted = run.state.is_tainted();
         let mut granted = run.state.grants().iter();
-        if granted.any(|rule| rule.matches(call, &effects, tainted)) {
+        if !effects.approval && granted.any(|rule| rule.matches(call, &effects, tainted)) {
             return Ok(Judgement::Allowed);
         }
         let (action, why) = self.options.policy.judge(call, &effects, tainted);

@@ -18,7 +18,8 @@ pub enum Decision {
         /// The call.
         call: String,
     },
-    /// The call may run, and so may all of the same tool for the rest of the run.
+    /// The call may run, and so may all of the same tool for the rest of the run, or until text
+    /// from outside comes in.
     ApproveTool {
         /// The call.
         call: String,
@@ -89,8 +90,10 @@ impl Decision {
             }
             Self::ApproveTool { call } => {
                 let tool = Some(waiting(state, &call, false)?.name.clone());
+                // Given before text from outside came in, it does not hold behind it.
                 let rule = Rule {
                     tool,
+                    tainted: Some(state.is_tainted()),
                     ..Rule::any(Action::Allow)
                 };
                 vec![

@@ -188,8 +188,10 @@ impl Agent {
                 Ok(parsed) => *value = Some(parsed),
                 Err(error) => {
                     outcome = Outcome::Failed {
-                        why: format!("the answer is no JSON: {error}"),
-                        retryable: true,
+                        why: format!(
+                            "the answer is no JSON: {error}; say so to the model to go on"
+                        ),
+                        retryable: false,
                     };
                 }
             }

@@ -222,3 +222,19 @@ async fn a_model_asks_and_a_person_answers() {
     assert!(matches!(run.outcome, Outcome::Done { .. }));
     assert_eq!(model.requests()[1].messages.last().unwrap().content, "上海");
 }
+
+#[tokio::test]
+async fn a_grant_ends_when_text_from_outside_comes_in() {
+    let pay = |sum| calls(&[("pay", json!({"sum": sum}))]);
+    let script = vec![pay(1), calls(&[("read_mail", json!({}))]), pay(1000)];
+    let ledger = Ledger::default();
+    let (agent, _) = agent(script, &ledger);
+    let run = agent
+        .start("r", "Pay 1, then read.", &|_| ())
+        .await
+        .unwrap();
+    let call = pending(&run).remove(0);
+    let granted = Decision::ApproveTool { call };
+    let run = agent.resume("r", [granted], &|_| ()).await.unwrap();
+    assert_eq!((pending(&run).len(), sums(&ledger)), (1, vec![json!(1)]));
+}

@@ -10,7 +10,7 @@ use corbie_agents::{
     Agent, AgentEvent, AgentOptions, Decision, Inquiry, Outcome, Policy, Run, RunEvent, RunState,
     SqliteJournal, Tools, tools,
 };
-use corbie_core::{Journal, Tool};
+use corbie_core::{Error, ErrorKind, Journal, Tool};
 use serde_json::json;
 
 use super::{argument, ingest};
@@ -28,7 +28,14 @@ pub async fn run(app: &App, args: AgentArgs) -> Result<ExitCode> {
     if wants(ToolName::Calculator) {
         all.add(Arc::new(tools::calculator()))?;
     }
-    if (args.docs.is_some() || args.collection.is_some()) && wants(ToolName::Search) {
+    let has_documents = args.docs.is_some() || args.collection.is_some();
+    if args.tools.contains(&ToolName::Search) && !has_documents {
+        let cause = "there are no documents to search";
+        return Err(Error::new(ErrorKind::BadInput, "--tools search", cause)
+            .hint("name them with --docs PATH or --collection NAME")
+            .into());
+    }
+    if has_documents && wants(ToolName::Search) {
         let place = Place {
             docs: args.docs,
             collection: args.collection,
@@ -54,7 +61,9 @@ pub async fn run(app: &App, args: AgentArgs) -> Result<ExitCode> {
                 Approve::ReadOnly => Policy::read_only(),
                 Approve::All => Policy::unattended(),
             },
-            ask_person: wants(ToolName::AskPerson) && io::stdin().is_terminal(),
+            // Unasked, only where somebody is there to answer.
+            ask_person: args.tools.contains(&ToolName::AskPerson)
+                || (args.tools.is_empty() && io::stdin().is_terminal()),
             ..AgentOptions::default()
         },
         ..Agent::new(app.chat_model().await?)

@@ -45,6 +45,7 @@ pub async fn history(journal: &dyn Journal, id: &str) -> Result<Vec<Record>> {
 fn unknown(id: &str) -> Error {
     let cause = "the journal has no such run";
     Error::new(ErrorKind::NotFound, format!("run `{id}`"), cause)
+        .hint("`corbie runs list` shows those of this machine")
 }
 
 /// A run at work.

@@ -9,6 +9,7 @@ mod doctor;
 mod eval;
 mod ingest;
 mod models;
+mod runs;
 mod search;
 mod stages;
 
@@ -39,7 +40,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Search(args) => search::run(&app, args).await,
         Command::Chat(args) => chat::run(&app, args).await,
         Command::Agent(args) => agent::run(&app, *args).await,
-        Command::Runs(command) => agent::runs(&app, command).await,
+        Command::Runs(command) => runs::run(&app, command).await,
         Command::Models(command) => models::run(&app, command).await,
         Command::Collections(command) => collections::run(&app, command).await,
         Command::Index(command) => collections::index(&app, command).await,

@@ -1,0 +1,112 @@
+//! `corbie runs`: what happened in runs of agents.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Result;
+use corbie_agents::{Outcome, RunEvent, RunState, SqliteJournal};
+use serde_json::json;
+
+use super::agent::journal;
+use crate::app::App;
+use crate::args::RunsCommand;
+
+/// `corbie runs`.
+pub async fn run(app: &App, command: RunsCommand) -> Result<ExitCode> {
+    let journal = Arc::new(journal(app)?);
+    let agentless = Reader(journal.clone());
+    match command {
+        RunsCommand::List => {
+            for id in journal.runs()? {
+                let records = agentless.records(&id).await?;
+                let state = RunState::of(&records);
+                let outcome = outcome_name(state.outcome());
+                match app.output.is_json() {
+                    true => app.output.json(&json!({
+                        "v": 1, "run": id, "goal": state.goal(), "outcome": outcome, "spent": state.spent(),
+                    }))?,
+                    false => app.output.line(&format!("{id}  {outcome:<15}  {}", state.goal()))?,
+                }
+            }
+        }
+        RunsCommand::Show { run } => {
+            let state = RunState::of(&agentless.records(&run).await?);
+            if app.output.is_json() {
+                app.output.json(&json!({
+                    "v": 1, "run": run, "goal": state.goal(), "outcome": state.outcome(),
+                    "messages": state.messages(), "spent": state.spent(),
+                }))?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            for message in state.messages() {
+                let role = serde_json::to_value(message.role)?;
+                let role = role.as_str().unwrap_or_default().to_owned();
+                if !message.content.is_empty() {
+                    app.output.line(&format!("{role}: {}", message.content))?;
+                }
+                for call in &message.tool_calls {
+                    app.output
+                        .line(&format!("{role}: → {}({})", call.name, call.arguments))?;
+                }
+            }
+            app.output
+                .line(&format!("outcome: {}", outcome_name(state.outcome())))?;
+        }
+        RunsCommand::Replay { run } => {
+            let mut state = RunState::default();
+            for (sequence, record) in agentless.records(&run).await?.into_iter().enumerate() {
+                state.apply(&record);
+                let event = serde_json::to_value(&record)?;
+                match app.output.is_json() {
+                    true => app.output.json(&json!({
+                        "v": 1, "sequence": sequence, "event": event,
+                        "messages": state.messages().len(), "spent": state.spent(),
+                    }))?,
+                    false => app
+                        .output
+                        .line(&format!("{sequence:>4}  {}", summary(&record.event)))?,
+                }
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads runs without a model.
+struct Reader(Arc<SqliteJournal>);
+
+impl Reader {
+    async fn records(&self, id: &str) -> Result<Vec<corbie_agents::Record>> {
+        Ok(corbie_agents::history(self.0.as_ref(), id).await?)
+    }
+}
+
+fn outcome_name(outcome: Option<&Outcome>) -> String {
+    let value = outcome.and_then(|outcome| serde_json::to_value(outcome).ok());
+    let name = value.as_ref().and_then(|value| value["outcome"].as_str());
+    name.unwrap_or("interrupted").to_owned()
+}
+
+fn summary(event: &RunEvent) -> String {
+    match event {
+        RunEvent::Started { goal, .. } => format!("started: {goal}"),
+        RunEvent::Replied { message, .. } if message.tool_calls.is_empty() => {
+            format!("the model: {}", message.content)
+        }
+        RunEvent::Replied { message, .. } => {
+            let calls = message.tool_calls.iter();
+            let calls: Vec<String> = calls
+                .map(|call| format!("{}({})", call.name, call.arguments))
+                .collect();
+            format!("the model calls {}", calls.join(", "))
+        }
+        RunEvent::Judged { call, judgement } => format!("{call}: {judgement:?}"),
+        RunEvent::Granted { rule } => format!("granted: {rule:?}"),
+        RunEvent::Begun { call, key } => format!("{call} begins, its key is {key}"),
+        RunEvent::Ended { call, result } => format!("{call} gives: {}", result.content),
+        RunEvent::Nudged { text } => format!("nudged: {text}"),
+        RunEvent::Told { text } => format!("told: {text}"),
+        RunEvent::Stopped { outcome } => format!("stopped: {}", outcome_name(Some(outcome))),
+        RunEvent::Resumed => "resumed".to_owned(),
+    }
+}

@@ -81,11 +81,13 @@ impl Agent {
             .map(|it| (it.call.clone(), it.ordinal))
             .partition(|(call, _)| self.tools.effects(&call.name).read_only);
         let (id, watch) = (run.id, run.watch);
+        let tainted = run.state.is_tainted();
         let left = self.left(run).unwrap_or(Duration::MAX);
         let mut running: FuturesUnordered<_> = together
             .iter()
             .map(|(call, ordinal)| async move {
-                (call, self.call(id, watch, call, *ordinal, left).await)
+                let invocation = invocation(id, call, *ordinal, tainted);
+                (call, self.call(watch, call, invocation, left).await)
             })
             .collect();
         while let Some((call, ran)) = running.next().await {
@@ -99,7 +101,8 @@ impl Agent {
             };
             self.record(run, begun).await?;
             let left = self.left(run).unwrap_or(Duration::MAX);
-            let ran = self.call(id, watch, call, *ordinal, left).await;
+            let invocation = invocation(id, call, *ordinal, tainted);
+            let ran = self.call(watch, call, invocation, left).await;
             self.ended(run, call, ran).await?;
             if run.state.outcome().is_some() {
                 break;
@@ -111,16 +114,15 @@ impl Agent {
     /// Runs one call.
     async fn call(
         &self,
-        id: &str,
         watch: Watcher<'_>,
         call: &ToolCall,
-        ordinal: usize,
+        invocation: Invocation,
         left: Duration,
     ) -> Ran {
         watch(AgentEvent::Begun(call.id.clone()));
         let (reports, mut heard) = mpsc::unbounded();
-        let invocation = Invocation::new(key(id, ordinal), call.arguments.clone())
-            .on_progress(move |text| drop(reports.unbounded_send(text.to_owned())));
+        let invocation =
+            invocation.on_progress(move |text| drop(reports.unbounded_send(text.to_owned())));
         let timeout = self.options.tool_timeout.min(left);
         let most = self.options.result_bytes;
         let work = self.tools.run(&call.name, invocation, timeout, most);
@@ -177,6 +179,11 @@ impl Agent {
         };
         self.stop(run, Outcome::NeedsInput { question }).await
     }
+}
+
+/// A call as its tool sees it.
+fn invocation(run: &str, call: &ToolCall, ordinal: usize, tainted: bool) -> Invocation {
+    Invocation::new(key(run, ordinal), call.arguments.clone()).with_taint(tainted)
 }
 
 /// The key of an effect: the same for every attempt at it.

@@ -10,6 +10,7 @@ use futures::FutureExt;
 use serde_json::Value;
 
 use super::event::ToolResult;
+use super::offload::{Offload, READ_RESULT};
 
 /// The most complaints about one call's arguments.
 const MAX_COMPLAINTS: usize = 5;
@@ -19,6 +20,7 @@ const MAX_COMPLAINTS: usize = 5;
 pub struct Tools {
     all: Vec<Entry>,
     by_name: HashMap<String, usize>,
+    offload: Option<Arc<Offload>>,
 }
 
 #[derive(Clone)]
@@ -73,6 +75,19 @@ impl Tools {
         Ok(())
     }
 
+    /// Keeps results that are too long for a model whole, and adds the tool `read_result`, by
+    /// which the model pages through them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Tools::add`].
+    pub fn offload(&mut self, offload: Offload) -> Result<()> {
+        let offload = Arc::new(offload);
+        self.add(Arc::new(Arc::clone(&offload).reader()))?;
+        self.offload = Some(offload);
+        Ok(())
+    }
+
     /// What a model must know of them, in the order they were added.
     pub fn specs(&self) -> impl Iterator<Item = &ToolSpec> {
         self.all.iter().map(|entry| entry.tool.spec())
@@ -118,7 +133,8 @@ impl Tools {
             .then(|| format!("The arguments do not fit the tool: {}.", errors.join("; ")))
     }
 
-    /// Runs a call that has been checked; its result is cut to `most` bytes.
+    /// Runs a call that has been checked. Of a result of more than `most` bytes the model gets the
+    /// beginning.
     pub(super) async fn run(
         &self,
         name: &str,
@@ -130,21 +146,29 @@ impl Tools {
             return Ran::Ended(ToolResult::failure(format!("There is no tool `{name}`.")));
         };
         let effects = entry.tool.effects();
+        let asked = run.clone();
         let timeout = entry.tool.timeout().map_or(timeout, |own| own.min(timeout));
         let work = AssertUnwindSafe(async { entry.tool.call(run).await }).catch_unwind();
         let failure = match tokio::time::timeout(timeout, work).await {
             Ok(Ok(Ok(value))) => {
+                let trusted = effects.trusted && !asked.has_outside_text();
+                let content = match &self.offload {
+                    Some(offload) if name != READ_RESULT => {
+                        offload.keep(&asked.key, text(value), most, trusted)
+                    }
+                    _ => cut(text(value), most),
+                };
                 return Ran::Ended(ToolResult {
-                    content: cut(text(value), most),
+                    content,
                     failed: false,
-                    trusted: effects.trusted,
+                    trusted,
                 });
             }
             Ok(Ok(Err(error))) => {
                 return Ran::Ended(ToolResult {
                     content: cut(format!("Error: {error}"), most),
                     failed: true,
-                    trusted: effects.trusted,
+                    trusted: effects.trusted && !asked.has_outside_text(),
                 });
             }
             Ok(Err(_)) => "it broke down (a bug in the tool)".to_owned(),
@@ -174,7 +198,7 @@ fn text(value: Value) -> String {
 }
 
 /// The beginning of a long result.
-fn cut(mut text: String, most: usize) -> String {
+pub(super) fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
         let end = text.floor_char_boundary(most);
         let rest = text.len() - end;

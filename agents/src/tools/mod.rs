@@ -1,7 +1,11 @@
 //! Tools that every agent may want.
 
 mod calculator;
+mod clock;
 mod search;
+mod todo;
 
 pub use calculator::{calculate, calculator};
+pub use clock::ClockOptions;
 pub use search::search;
+pub use todo::{Todo, TodoList};

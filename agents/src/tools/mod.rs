@@ -2,10 +2,12 @@
 
 mod calculator;
 mod clock;
+mod files;
 mod search;
 mod todo;
 
 pub use calculator::{calculate, calculator};
 pub use clock::ClockOptions;
+pub use files::FilesOptions;
 pub use search::search;
 pub use todo::{Todo, TodoList};

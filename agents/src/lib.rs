@@ -12,12 +12,16 @@
 //! | [`QuestionCheck`] | may it be asked? |
 //! | [`Conversation`] | how does one question follow another? |
 //! | [`Agent`] | what must be done to reach a goal, and what came of it? |
+//! | [`tools`] | what can it do? |
+//! | [`Memory`] | what does it still know the next time? |
 
 mod agent;
 mod answer;
 mod check;
 mod conversation;
 mod journal;
+mod memory;
+mod sqlite;
 mod text;
 pub mod tools;
 
@@ -35,3 +39,4 @@ pub use check::QuestionCheck;
 pub use conversation::{Conversation, Turn};
 pub use corbie_macros::tool;
 pub use journal::SqliteJournal;
+pub use memory::{Memory, MemoryOptions, MemoryTools, NewNote, Note};

@@ -14,6 +14,8 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::fs::{fsync, linkat, mkdirat, open, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
+use crate::text::is_hidden;
+
 /// The longest name, in bytes.
 const MAX_NAME: usize = 1024;
 /// The most folders above a file.
@@ -187,12 +189,6 @@ fn place(folder: &OwnedFd, temporary: &str, name: &str, overwrite: bool) -> io::
 /// Whether a name stays below the folder and is what it seems to be, to people and on other
 /// systems: no backslash or drive, no control characters, none that turn or hide text.
 fn is_safe(name: &str) -> bool {
-    let is_hidden = |c: char| {
-        c.is_control()
-            || matches!(c,
-                '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-                | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
-    };
     is_plain_path(name)
         && name.len() <= MAX_NAME
         && name.split('/').count() <= MAX_DEPTH

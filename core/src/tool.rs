@@ -1,5 +1,6 @@
 //! Acting: functions that a model may call.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,6 +67,7 @@ pub struct Invocation {
     pub tainted: bool,
     progress: Option<Listener>,
     outside: Arc<AtomicBool>,
+    context: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Invocation {
@@ -77,6 +79,7 @@ impl Invocation {
             tainted: true,
             progress: None,
             outside: Arc::default(),
+            context: None,
         }
     }
 
@@ -85,6 +88,18 @@ impl Invocation {
     pub fn on_progress(mut self, listener: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.progress = Some(Arc::new(listener));
         self
+    }
+
+    /// Hands along something of the caller's that tools of its own kind know.
+    #[must_use]
+    pub fn with_context(mut self, context: Arc<dyn Any + Send + Sync>) -> Self {
+        self.context = Some(context);
+        self
+    }
+
+    /// What the caller handed along, if it is of this type.
+    pub fn context<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.context.as_ref()?).downcast().ok()
     }
 
     /// The same in a conversation with or without text from outside.
@@ -156,7 +171,8 @@ pub trait Tool: Send + Sync {
         Effects::default()
     }
 
-    /// How long one run may take; `None`: as long as the agent allows.
+    /// How long one run may take; `None`: as long as is usual for the agent. What is left of the
+    /// whole run's time limits both.
     fn timeout(&self) -> Option<Duration> {
         None
     }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Memory, Note, store};
 
 /// The notes that one search embeds at once where vectors are missing.
-const BATCH: usize = 64;
+const BATCH: i64 = 64;
 /// The notes that each way of searching puts forward, at least.
 const DEPTH: usize = 50;
 
@@ -45,13 +45,13 @@ impl Memory {
         scopes: &[&str],
     ) -> rusqlite::Result<Ranking> {
         let scopes = list(scopes);
-        let count: usize = connection.query_row(
+        let count: i64 = connection.query_row(
             "SELECT count(*) FROM notes
              WHERE replaced_by IS NULL AND scope IN (SELECT value FROM json_each(?1))",
             [&scopes],
             |row| row.get(0),
         )?;
-        let mut holding = connection.prepare_cached(
+        let mut holding = connection.prepare(
             "SELECT note, weight FROM terms JOIN notes ON id = note
              WHERE term = ?1 AND scope IN (SELECT value FROM json_each(?2))",
         )?;
@@ -62,7 +62,7 @@ impl Memory {
                 Ok((row.get(0)?, row.get::<_, f64>(1)? as f32))
             })?;
             let rows: Vec<(i64, f32)> = rows.collect::<rusqlite::Result<_>>()?;
-            let rarity = inverse_frequency(count, rows.len());
+            let rarity = inverse_frequency(usize::try_from(count).unwrap_or(0), rows.len());
             for (note, weight) in rows {
                 *scores.entry(note).or_default() += asked * weight * rarity;
             }
@@ -80,7 +80,7 @@ impl Memory {
         let asked = unit(asked.into_iter().next().unwrap_or_default());
         let model = &embedder.info().fingerprint;
         self.with(|connection| {
-            let mut vectors = connection.prepare_cached(
+            let mut vectors = connection.prepare(
                 "SELECT note, vector FROM vectors JOIN notes ON id = note
                  WHERE model = ?1 AND scope IN (SELECT value FROM json_each(?2))",
             )?;
@@ -104,7 +104,7 @@ impl Memory {
         let info = embedder.info();
         loop {
             let missing: Vec<(i64, String)> = self.with(|connection| {
-                let mut missing = connection.prepare_cached(
+                let mut missing = connection.prepare(
                     "SELECT id, text FROM notes
                      WHERE replaced_by IS NULL AND scope IN (SELECT value FROM json_each(?2))
                      AND NOT EXISTS (SELECT 1 FROM vectors WHERE note = id AND model = ?1)

@@ -102,7 +102,7 @@ fn insert_terms(
     terms: &SparseVector,
 ) -> rusqlite::Result<()> {
     let mut insert =
-        transaction.prepare_cached("INSERT INTO terms (term, note, weight) VALUES (?1, ?2, ?3)")?;
+        transaction.prepare("INSERT INTO terms (term, note, weight) VALUES (?1, ?2, ?3)")?;
     for (term, weight) in terms.indices.iter().zip(&terms.values) {
         insert.execute(params![term, id, f64::from(*weight)])?;
     }

@@ -4,7 +4,7 @@
 //! environment, no clock and no way to load or evaluate more code. What is left to take is time
 //! and memory, and both are counted.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,7 @@ use corbie_core::{Effects, Error, ErrorKind, Invocation, Result};
 use futures::channel::oneshot;
 use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage,
-    BasicMathPackage, BasicStringPackage, LanguageCorePackage, LogicPackage, MoreStringPackage,
-    Package,
+    BasicMathPackage, BasicStringPackage, LogicPackage, MoreStringPackage, Package,
 };
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Position};
 use serde_json::{Value, json};
@@ -30,6 +29,11 @@ const MAX_LIST: usize = 10_000;
 const MAX_MAP: usize = 2_000;
 /// The most variables at once in one function.
 const MAX_VARIABLES: usize = 64;
+/// The most memory of the values of one function, in bytes, and the looks at variables between two
+/// measurements.
+const MEMORY: (usize, u64) = (16 << 20, 64);
+/// What a value takes beside its own content, in bytes, at most.
+const VALUE: usize = 64;
 /// How deep functions may call one another.
 const MAX_CALLS: usize = 16;
 /// How deep expressions may nest, at the top and in functions.
@@ -150,10 +154,10 @@ impl CodeOptions {
         Ok(result)
     }
 
-    /// An interpreter with nothing but arithmetic, texts, lists and maps.
+    /// An interpreter with nothing but arithmetic, texts, lists and maps. The package of the
+    /// language's core is left out: a disabled `sleep` is still called through `Fn("sleep")`.
     fn engine(self, printed: &Arc<Mutex<String>>, stop: Arc<AtomicBool>) -> Engine {
         let mut engine = Engine::new_raw();
-        LanguageCorePackage::new().register_into_engine(&mut engine);
         ArithmeticPackage::new().register_into_engine(&mut engine);
         LogicPackage::new().register_into_engine(&mut engine);
         BasicMathPackage::new().register_into_engine(&mut engine);
@@ -165,7 +169,6 @@ impl CodeOptions {
         BasicFnPackage::new().register_into_engine(&mut engine);
         engine
             .disable_symbol("eval")
-            .disable_symbol("sleep")
             .set_max_operations(self.steps)
             .set_max_string_size(MAX_TEXT)
             .set_max_array_size(MAX_LIST)
@@ -188,6 +191,7 @@ impl CodeOptions {
             .register_fn("replace", |text: &mut ImmutableString, a: char, b: char| {
                 replace(text, &a.to_string(), &b.to_string())
             });
+        measure(&mut engine);
         let end = Instant::now() + self.time;
         engine.on_progress(move |steps| {
             let is_over =
@@ -236,6 +240,50 @@ impl Drop for Stopper {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// Has the values of a function measured again and again: the library measures what functions and
+/// operators give, but not what is put into a list or a map piece by piece.
+// It is marked as deprecated to say that it may change.
+#[allow(deprecated)]
+fn measure(engine: &mut Engine) {
+    let looks = AtomicU64::new(0);
+    engine.on_var(move |_, _, context| {
+        if looks
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(MEMORY.1)
+        {
+            let values = context.scope().iter_raw().map(|(_, _, value)| value);
+            let held: usize = values.chain(context.this_ptr()).map(memory).sum();
+            if held > MEMORY.0 {
+                let what = "Memory of variables".to_owned();
+                return Err(EvalAltResult::ErrorDataTooLarge(what, Position::NONE).into());
+            }
+        }
+        Ok(None)
+    });
+}
+
+/// The bytes that a value takes, about; too many for one that holds too much.
+fn memory(value: &Dynamic) -> usize {
+    if let Ok(text) = value.as_immutable_string_ref() {
+        return VALUE + text.len();
+    }
+    if let Ok(items) = value.as_array_ref() {
+        if items.len() > MAX_LIST {
+            return MEMORY.0 + 1;
+        }
+        return VALUE + items.iter().map(memory).sum::<usize>();
+    }
+    if let Ok(fields) = value.as_map_ref() {
+        if fields.len() > MAX_MAP {
+            return MEMORY.0 + 1;
+        }
+        let fields = fields.iter();
+        let sizes = fields.map(|(name, value)| VALUE + name.len() + memory(value));
+        return VALUE + sizes.sum::<usize>();
+    }
+    VALUE
 }
 
 fn replace(text: &mut ImmutableString, found: &str, new: &str) -> Result<(), Box<EvalAltResult>> {
@@ -354,7 +402,21 @@ mod tests {
                 "let s = \"\"; s.pad(1000, 'x'); s.replace(\"\", s); s.replace(\"\", s); s",
                 "string",
             ),
-            ("let m = #{}; for i in 0..100000 { m[`k${i}`] = i; }", "map"),
+            (
+                "let m = #{}; for i in 0..1000000 { m[`k${i}`] = i; }",
+                "memory",
+            ),
+            (
+                "let s = \"\"; s.pad(200000, 'x'); let a = []; a.pad(1000, 0); \
+                 for i in 0..1000 { a[i] = `${s}${i}`; }",
+                "memory",
+            ),
+            (
+                "fn fill(s) { for i in 0..1000 { this[`k${i}`] = `${s}${i}`; } } \
+                 let s = \"\"; s.pad(200000, 'x'); let m = #{}; m.fill(s);",
+                "memory",
+            ),
+            ("let a = []; loop { a.push(1); }", "array"),
             ("let s = \"\"; s.pad(200000, 'x'); `${s}${s}${s}`", "string"),
             (deep.as_str(), "omplex"),
             (&"1;".repeat(20_000), "bytes"),

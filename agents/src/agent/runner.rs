@@ -12,7 +12,7 @@ use serde_json::json;
 use super::event::{JOURNAL_VERSION, Record, RunEvent};
 use super::outcome::{Limit, Outcome};
 use super::state::{Next, RunState};
-use super::{ASK_PERSON, Agent, AgentEvent, Decision, Run, Watcher, window};
+use super::{ASK_PERSON, Agent, AgentEvent, Decision, MAX_CALLS, Run, Watcher, window};
 
 /// Tokens that are kept free for an answer where none are asked for.
 const ROOM: usize = 512;
@@ -263,6 +263,7 @@ impl Agent {
         )?;
         let mut stream = self.model.stream(request).await?;
         let mut message = Message::assistant("");
+        let mut dropped = 0;
         while let Some(event) = stream.next().await {
             match event? {
                 ChatEvent::Text(text) => {
@@ -273,6 +274,8 @@ impl Agent {
                     message.reasoning.get_or_insert_default().push_str(&text);
                     (run.watch)(AgentEvent::Reasoning(text));
                 }
+                // What a model floods with is worth neither the memory nor the journal.
+                ChatEvent::ToolCall(_) if message.tool_calls.len() >= MAX_CALLS => dropped += 1,
                 ChatEvent::ToolCall(call) => {
                     (run.watch)(AgentEvent::Call(call.clone()));
                     message.tool_calls.push(call);
@@ -282,6 +285,7 @@ impl Agent {
                         message,
                         finish: reason,
                         usage,
+                        dropped,
                     });
                 }
             }

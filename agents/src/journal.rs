@@ -26,6 +26,10 @@ const TABLES: &str = "
 
 /// The most events that are written with one sync.
 const MAX_GROUP: usize = 1024;
+/// How long a group waits for the next event, while it is smaller than the one before.
+const GATHER: Duration = Duration::from_micros(200);
+/// Pages of the log after which they are moved into the tables (16 MiB).
+const LOG_PAGES: u32 = 4096;
 
 /// A [`Journal`] in an SQLite file. An event is durable when its append returns; events that
 /// come together, of whatever runs, share one sync.
@@ -168,9 +172,19 @@ impl Journal for SqliteJournal {
 
 /// Writes what comes, in groups, until nobody can send any more.
 fn write(mut connection: Connection, appends: &Receiver<Append>, path: &Path) {
+    // Runs that wait for one sync come back together: without a moment's patience the first of
+    // them would have a sync of its own, and the others another. A lone run never waits.
+    let mut expected = 1;
     while let Ok(first) = appends.recv() {
         let mut group = vec![first];
         group.extend(appends.try_iter().take(MAX_GROUP - 1));
+        while group.len() < expected
+            && let Ok(next) = appends.recv_timeout(GATHER)
+        {
+            group.push(next);
+            group.extend(appends.try_iter().take(MAX_GROUP - group.len()));
+        }
+        expected = group.len();
         let results = write_group(&mut connection, &group);
         match results {
             Ok(results) => {
@@ -251,6 +265,7 @@ fn prepare(connection: &Connection, path: &Path) -> Result<()> {
     let setup = || -> rusqlite::Result<()> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
         if is_new {
             let script = format!(
                 "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION}; \

@@ -18,7 +18,7 @@ use super::{ASK_PERSON, Agent, AgentEvent, Watcher};
 
 impl Agent {
     /// Decides about the calls that are new.
-    pub(super) async fn judge(&self, run: &mut Live<'_>) -> Result<()> {
+    pub(super) fn judge(&self, run: &mut Live<'_>) {
         let new = run
             .state
             .calls()
@@ -40,9 +40,8 @@ impl Agent {
                 let (call, result) = (call.clone(), result.clone());
                 (run.watch)(AgentEvent::Result { call, result });
             }
-            self.record(run, event).await?;
+            self.note(run, event);
         }
-        Ok(())
     }
 
     /// What is decided about a call, or what is wrong with it.

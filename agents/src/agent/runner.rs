@@ -54,6 +54,8 @@ pub(super) struct Live<'a> {
     pub state: RunState,
     /// The number of the next entry.
     sequence: u64,
+    /// What happened and is written with the next entry.
+    unwritten: Vec<Record>,
     /// When the last entry was written.
     since: Instant,
     pub watch: Watcher<'a>,
@@ -137,18 +139,34 @@ impl Agent {
 
     /// Writes an event down, then takes it in.
     pub(super) async fn record(&self, run: &mut Live<'_>, event: RunEvent) -> Result<()> {
-        let millis = u64::try_from(run.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let record = Record { event, millis };
-        if let Some(journal) = &self.journal {
+        let record = run.now(event);
+        run.state.apply(&record);
+        run.unwritten.push(record);
+        let records = std::mem::take(&mut run.unwritten);
+        let Some(journal) = &self.journal else {
+            return Ok(());
+        };
+        let mut appends = Vec::with_capacity(records.len());
+        for record in records {
             let event = serde_json::to_value(&record).map_err(|error| {
                 Error::new(ErrorKind::Internal, format!("run `{}`", run.id), error)
             })?;
-            journal.append(run.id, run.sequence, event).await?;
+            // All are on their way before the first is waited for: they share a sync.
+            appends.push(journal.append(run.id, run.sequence, event));
+            run.sequence += 1;
         }
-        run.sequence += 1;
-        run.since += Duration::from_millis(millis);
-        run.state.apply(&record);
+        for append in appends {
+            append.await?;
+        }
         Ok(())
+    }
+
+    /// Takes in an event that follows from those before it, and leaves it to be written with the
+    /// next: lost with the process, it happens again.
+    pub(super) fn note(&self, run: &mut Live<'_>, event: RunEvent) {
+        let record = run.now(event);
+        run.state.apply(&record);
+        run.unwritten.push(record);
     }
 
     async fn drive(&self, mut run: Live<'_>) -> Result<Run> {
@@ -156,7 +174,7 @@ impl Agent {
             match run.state.next(&self.options.budget) {
                 Next::Stopped => break,
                 Next::Stop(outcome) => self.stop(&mut run, outcome).await?,
-                Next::Judge => self.judge(&mut run).await?,
+                Next::Judge => self.judge(&mut run),
                 Next::RunTools => self.run_tools(&mut run).await?,
                 Next::Settle(call) => self.settle(&mut run, &call).await?,
                 Next::Nudge(text) => {
@@ -308,11 +326,19 @@ impl Agent {
 }
 
 impl<'a> Live<'a> {
+    /// What happens now, with the time since the last.
+    fn now(&mut self, event: RunEvent) -> Record {
+        let millis = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.since += Duration::from_millis(millis);
+        Record { event, millis }
+    }
+
     fn new(id: &'a str, watch: Watcher<'a>) -> Self {
         Self {
             id,
             state: RunState::default(),
             sequence: 0,
+            unwritten: Vec::new(),
             since: Instant::now(),
             watch,
         }

@@ -1,6 +1,7 @@
 //! Agents on scripted models: what they reach, how they stop, and what they never do.
 
 mod crash;
+mod hostile;
 mod kit;
 mod limits;
 mod people;

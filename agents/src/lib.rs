@@ -12,12 +12,15 @@
 //! | [`QuestionCheck`] | may it be asked? |
 //! | [`Conversation`] | how does one question follow another? |
 //! | [`Agent`] | what must be done to reach a goal, and what came of it? |
+//! | [`plan`] | which steps lead there, and what when one of them fails? |
 
 mod agent;
 mod answer;
 mod check;
 mod conversation;
+mod examples;
 mod journal;
+pub mod plan;
 mod text;
 pub mod tools;
 
@@ -34,4 +37,5 @@ pub use answer::{
 pub use check::QuestionCheck;
 pub use conversation::{Conversation, Turn};
 pub use corbie_macros::tool;
+pub use examples::{Example, Examples, demonstrations};
 pub use journal::SqliteJournal;

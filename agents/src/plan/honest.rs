@@ -17,14 +17,14 @@ const SHARE: f32 = 0.5;
 const CHINESE_SHARE: f32 = 0.35;
 
 /// What a model said about these steps, as far as they bear it out, and the sentences that they
-/// do not.
+/// do not. If nothing is left of it, the results stand for it.
 pub(super) fn checked(said: &str, goal: &str, steps: &[Step]) -> (String, Vec<String>) {
     let undone: Vec<&Step> = steps
         .iter()
         .filter(|it| it.status.result().is_none())
         .collect();
     let said = said.trim();
-    if undone.is_empty() {
+    if undone.is_empty() && !said.is_empty() {
         return (said.to_owned(), Vec::new());
     }
     let words = words(Language::of(goal));

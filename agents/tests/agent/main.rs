@@ -4,5 +4,6 @@ mod crash;
 mod kit;
 mod limits;
 mod people;
+mod weather;
 mod window;
 mod work;

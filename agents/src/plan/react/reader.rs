@@ -89,6 +89,8 @@ pub(super) struct Reader {
     part: Part,
     /// Whether nothing of the part has been seen yet.
     fresh: bool,
+    /// Whether its label stands in bold: the marks that close it may follow.
+    bold: bool,
     /// What is not decided yet.
     pending: String,
     line_start: bool,
@@ -107,6 +109,7 @@ impl Reader {
             most,
             part: Part::Bare,
             fresh: true,
+            bold: false,
             pending: String::new(),
             line_start: true,
             action: String::new(),
@@ -125,6 +128,7 @@ impl Reader {
             if self.line_start {
                 match label(&self.pending) {
                     Seen::Label(part, length) if self.obeys(part) => {
+                        self.bold = self.pending[..length].contains('*');
                         self.pending.drain(..length);
                         self.begin(part);
                         continue;
@@ -178,7 +182,7 @@ impl Reader {
 
     fn take(&mut self, text: &str) -> Option<ChatEvent> {
         let text = match self.fresh {
-            true => text.trim_start(),
+            true => text.trim_start_matches(|c: char| c.is_whitespace() || self.bold && c == '*'),
             false => text,
         };
         if text.is_empty() {
@@ -269,7 +273,7 @@ fn arguments(tool: Option<&ToolSpec>, input: &str) -> Value {
     let mut names = properties.into_iter().flatten();
     match (names.next(), names.next()) {
         (None, _) if bare.is_empty() => Value::Object(Map::new()),
-        (Some((name, schema)), None) if !bare.is_empty() => {
+        (Some((name, schema)), None) if !bare.is_empty() && !bare.starts_with('{') => {
             let text = Value::String(bare.trim_matches(['"', '\'']).to_owned());
             let value = match schema["type"] == "string" {
                 true => text,

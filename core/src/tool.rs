@@ -1,5 +1,6 @@
 //! Acting: functions that a model may call.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +62,7 @@ pub struct Invocation {
     /// idempotency key want this one.
     pub key: String,
     progress: Option<Listener>,
+    context: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Invocation {
@@ -70,6 +72,7 @@ impl Invocation {
             arguments,
             key: key.into(),
             progress: None,
+            context: None,
         }
     }
 
@@ -78,6 +81,18 @@ impl Invocation {
     pub fn on_progress(mut self, listener: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.progress = Some(Arc::new(listener));
         self
+    }
+
+    /// Hands along something of the caller's that tools of its own kind know.
+    #[must_use]
+    pub fn with_context(mut self, context: Arc<dyn Any + Send + Sync>) -> Self {
+        self.context = Some(context);
+        self
+    }
+
+    /// What the caller handed along, if it is of this type.
+    pub fn context<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.context.as_ref()?).downcast().ok()
     }
 
     /// Tells whoever watches how it gets on.
@@ -130,7 +145,8 @@ pub trait Tool: Send + Sync {
         Effects::default()
     }
 
-    /// How long one run may take; `None`: as long as the agent allows.
+    /// How long one run may take; `None`: as long as is usual for the agent. What is left of the
+    /// whole run's time limits both.
     fn timeout(&self) -> Option<Duration> {
         None
     }

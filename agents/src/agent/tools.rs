@@ -10,6 +10,7 @@ use futures::FutureExt;
 use serde_json::Value;
 
 use super::event::ToolResult;
+use super::outcome::Outcome;
 
 /// The most complaints about one call's arguments.
 const MAX_COMPLAINTS: usize = 5;
@@ -33,6 +34,10 @@ pub(super) enum Ran {
     Ended(ToolResult),
     /// Nobody knows whether its effect happened.
     Unknown(String),
+    /// Another agent's run waits for a person.
+    Waits(Outcome),
+    /// Another agent's run cannot go on.
+    Broke(Error),
 }
 
 impl Tools {
@@ -118,35 +123,32 @@ impl Tools {
             .then(|| format!("The arguments do not fit the tool: {}.", errors.join("; ")))
     }
 
-    /// Runs a call that has been checked; its result is cut to `most` bytes.
+    /// Runs a call that has been checked, for `usual` unless the tool says otherwise, never longer
+    /// than what is `left`; its result is cut to `most` bytes.
     pub(super) async fn run(
         &self,
         name: &str,
         run: Invocation,
-        timeout: Duration,
+        (usual, left): (Duration, Duration),
         most: usize,
     ) -> Ran {
         let Some(entry) = self.find(name) else {
             return Ran::Ended(ToolResult::failure(format!("There is no tool `{name}`.")));
         };
         let effects = entry.tool.effects();
-        let timeout = entry.tool.timeout().map_or(timeout, |own| own.min(timeout));
+        let timeout = entry.tool.timeout().unwrap_or(usual).min(left);
         let work = AssertUnwindSafe(async { entry.tool.call(run).await }).catch_unwind();
+        let ended = |content: String, failed| {
+            Ran::Ended(ToolResult {
+                content: cut(content, most),
+                failed,
+                trusted: effects.trusted,
+                spent: None,
+            })
+        };
         let failure = match tokio::time::timeout(timeout, work).await {
-            Ok(Ok(Ok(value))) => {
-                return Ran::Ended(ToolResult {
-                    content: cut(text(value), most),
-                    failed: false,
-                    trusted: effects.trusted,
-                });
-            }
-            Ok(Ok(Err(error))) => {
-                return Ran::Ended(ToolResult {
-                    content: cut(format!("Error: {error}"), most),
-                    failed: true,
-                    trusted: effects.trusted,
-                });
-            }
+            Ok(Ok(Ok(value))) => return ended(text(value), false),
+            Ok(Ok(Err(error))) => return ended(format!("Error: {error}"), true),
             Ok(Err(_)) => "it broke down (a bug in the tool)".to_owned(),
             Err(_) => format!("it took longer than {} s", timeout.as_secs_f32()),
         };

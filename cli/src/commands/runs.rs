@@ -104,6 +104,12 @@ fn summary(event: &RunEvent) -> String {
         RunEvent::Granted { rule } => format!("granted: {rule:?}"),
         RunEvent::Begun { call, key } => format!("{call} begins, its key is {key}"),
         RunEvent::Ended { call, result } => format!("{call} gives: {}", result.content),
+        RunEvent::Forked { from, steps, .. } => format!("copied from run {from}, {steps} steps"),
+        RunEvent::Amended { call, arguments } => format!("{call} gets the arguments {arguments}"),
+        RunEvent::HandedOff { to } => format!("handed to {to}"),
+        RunEvent::Summarised { messages, text, .. } => {
+            format!("{messages} messages summarised: {text}")
+        }
         RunEvent::Nudged { text } => format!("nudged: {text}"),
         RunEvent::Told { text } => format!("told: {text}"),
         RunEvent::Stopped { outcome } => format!("stopped: {}", outcome_name(Some(outcome))),

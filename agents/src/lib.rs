@@ -28,7 +28,7 @@ pub use agent::{
     ASK_PERSON, Action, Agent, AgentEvent, AgentOptions, Budget, Bundle, CallState, CallStatus,
     Decision, Delegate, FunctionTool, HAND_OFF, Hook, Inquiry, JOURNAL_VERSION, Judgement, Limit,
     Next, Outcome, Peer, Pending, Policy, Prices, Record, Rule, Ruling, Run, RunEvent, RunState,
-    Spent, ToolResult, Tools, Watcher, fresh_run_id, history, typed,
+    Spent, ToolResult, Tools, Watcher, fork, fresh_run_id, history, typed,
 };
 pub use answer::{
     Answer, AnswerEvent, AnswerOptions, AnswerStream, Answerer, Citation, Evidence,

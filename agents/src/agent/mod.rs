@@ -35,6 +35,7 @@ use corbie_core::{
 
 pub use delegate::Delegate;
 pub use event::{JOURNAL_VERSION, Judgement, Record, RunEvent, ToolResult};
+pub use fork::fork;
 pub use function::FunctionTool;
 pub use handoff::{HAND_OFF, Peer};
 pub use hook::{Bundle, Hook, Ruling};

@@ -70,6 +70,14 @@ pub enum RunsCommand {
         /// The run
         run: String,
     },
+    /// Copy a run up to one of its steps, to go another way from there
+    Fork {
+        /// The run
+        run: String,
+        /// Answers of the model that are kept
+        #[arg(long, value_name = "N")]
+        steps: usize,
+    },
 }
 
 fn budget(text: &str) -> Result<corbie_agents::Budget, String> {

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{argument, standard_input};
-use crate::app::{App, local_only, splitter};
+use crate::app::{App, local_only, precision, splitter};
 use crate::args::{
     EmbedArgs, FormArgs, GenerateArgs, ParseReplyArgs, RerankArgs, SplitArgs, TemplateArgs,
     TokenizeArgs,
@@ -235,7 +235,7 @@ pub async fn generate(app: &App, args: GenerateArgs) -> Result<ExitCode> {
         name: Some(name.to_owned()),
         precision: match args.f32 {
             true => Precision::F32,
-            false => Precision::Quantized,
+            false => precision(&app.settings)?,
         },
         ..LocalChatOptions::default()
     };

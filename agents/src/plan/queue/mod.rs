@@ -1,28 +1,25 @@
 //! A queue of tasks: do the first, see whether the goal is reached, think of more, put them in
 //! order.
 
+mod judge;
 mod list;
 
 use std::sync::Arc;
 
-use corbie_core::{ChatModel, EmbedKind, Embedder, Embedding, Message, Result};
+use corbie_core::{ChatModel, EmbedKind, Embedder, Embedding, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 pub use list::{Added, Listed, State, TaskList};
 
-use super::ask::{Halt, Question};
+use super::ask::Halt;
 use super::child::{Errand, add, left};
 use super::honest::{checked, done};
 use super::log::Log;
 use super::run::{PlanEvent, PlanOptions, PlanRun, PlanWatcher, Status, Step};
-use super::steps::{results, task};
-use super::words::{Words, words};
+use super::steps::task;
+use super::words::words;
 use crate::text::Language;
 use crate::{Agent, Outcome, Spent, fresh_run_id};
-
-/// The most new tasks of one answer.
-const CREATED: usize = 3;
 
 /// Decides from what was done whether the goal is reached, and with which answer.
 pub type ReachedCheck = Arc<dyn Fn(&[Step]) -> Option<String> + Send + Sync>;
@@ -45,25 +42,6 @@ pub struct TaskQueue {
     pub reached: Option<ReachedCheck>,
     /// How it works; `steps` is the most tasks that are queued in all.
     pub options: PlanOptions,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Reached {
-    reached: bool,
-    answer: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Created {
-    tasks: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Order {
-    order: Vec<usize>,
 }
 
 /// A task that an embedder finds to say what another says.
@@ -286,136 +264,6 @@ impl TaskQueue {
         live.steps.push(step);
         Ok(())
     }
-
-    async fn is_reached(
-        &self,
-        log: &Log,
-        goal: &str,
-        live: &mut Live,
-        round: usize,
-        words: &Words,
-    ) -> Result<Option<String>, Halt> {
-        if let Some(check) = &self.reached {
-            return Ok(check(&live.steps));
-        }
-        if done(&live.steps).next().is_none() {
-            return Ok(None);
-        }
-        let steps = live.steps.clone();
-        let prompt = |bytes: usize| {
-            let text = format!("{}{goal}\n{}", words.goal, results(words, &steps, bytes));
-            vec![Message::system(words.reached), Message::user(text)]
-        };
-        let schema = json!({
-            "type": "object",
-            "properties": {
-                "reached": {"type": "boolean"},
-                "answer": {"type": "string", "maxLength": 2000},
-            },
-            "required": ["reached", "answer"],
-            "additionalProperties": false,
-        });
-        let check = |found: &Reached| match found.reached && found.answer.trim().is_empty() {
-            true => Err("The goal is reached, so say the answer.".to_owned()),
-            false => Ok(()),
-        };
-        let name = format!("reached.{round}");
-        let question = self.question(&name, &prompt);
-        let found = log.ask_value(question, schema, &check, &mut live.spent);
-        let found: Reached = found.await?;
-        Ok(found.reached.then_some(found.answer))
-    }
-
-    async fn create(
-        &self,
-        log: &Log,
-        goal: &str,
-        live: &mut Live,
-        round: usize,
-        words: &Words,
-    ) -> Result<Vec<String>, Halt> {
-        let steps = live.steps.clone();
-        let queued = queued(&live.list);
-        let prompt = |bytes: usize| {
-            let text = format!(
-                "{}{goal}\n{}{}",
-                words.goal,
-                results(words, &steps, bytes),
-                words.list(words.tasks, &queued)
-            );
-            vec![Message::system(words.create), Message::user(text)]
-        };
-        let schema = json!({
-            "type": "object",
-            "properties": {"tasks": {
-                "type": "array",
-                "items": {"type": "string", "minLength": 1, "maxLength": 200},
-                "maxItems": CREATED,
-            }},
-            "required": ["tasks"],
-            "additionalProperties": false,
-        });
-        let name = format!("create.{round}");
-        let question = self.question(&name, &prompt);
-        let found = log.ask_value(question, schema, &|_: &Created| Ok(()), &mut live.spent);
-        let mut created: Created = found.await?;
-        created.tasks.retain(|text| !text.trim().is_empty());
-        Ok(created.tasks)
-    }
-
-    async fn prioritise(
-        &self,
-        log: &Log,
-        goal: &str,
-        live: &mut Live,
-        round: usize,
-        words: &Words,
-    ) -> Result<(), Halt> {
-        let queued = queued(&live.list);
-        let prompt = |_: usize| {
-            let text = format!("{}{goal}\n{}", words.goal, words.list(words.tasks, &queued));
-            vec![Message::system(words.prioritise), Message::user(text)]
-        };
-        let count = queued.len();
-        let schema = json!({
-            "type": "object",
-            "properties": {"order": {
-                "type": "array",
-                "items": {"type": "integer", "enum": live.list.queue()},
-                "minItems": count,
-                "maxItems": count,
-            }},
-            "required": ["order"],
-            "additionalProperties": false,
-        });
-        let name = format!("order.{round}");
-        let question = self.question(&name, &prompt);
-        let found = log.ask_value(question, schema, &|_: &Order| Ok(()), &mut live.spent);
-        let found: Order = found.await?;
-        live.list.prioritise(&found.order);
-        Ok(())
-    }
-
-    fn question<'a>(
-        &'a self,
-        name: &'a str,
-        prompt: &'a (dyn Fn(usize) -> Vec<Message> + Send + Sync),
-    ) -> Question<'a> {
-        Question {
-            model: self.model.as_ref(),
-            name,
-            prompt,
-            options: &self.options,
-        }
-    }
-}
-
-/// The tasks that wait, with their numbers.
-fn queued(list: &TaskList) -> Vec<String> {
-    let queue = list.queue().iter();
-    queue
-        .map(|number| format!("{number}: {}", list.tasks()[*number].text))
-        .collect()
 }
 
 /// The tasks that were not tried, and why.

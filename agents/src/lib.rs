@@ -13,6 +13,8 @@
 //! | [`Conversation`] | how does one question follow another? |
 //! | [`Agent`] | what must be done to reach a goal, and what came of it? |
 //! | [`plan`] | which steps lead there, and what when one of them fails? |
+//! | [`tools`] | what can it do? |
+//! | [`Memory`] | what does it still know the next time? |
 
 mod agent;
 mod answer;
@@ -20,15 +22,17 @@ mod check;
 mod conversation;
 mod examples;
 mod journal;
+mod memory;
 pub mod plan;
+mod sqlite;
 mod text;
 pub mod tools;
 
 pub use agent::{
     ASK_PERSON, Action, Agent, AgentEvent, AgentOptions, Budget, Bundle, CallState, CallStatus,
     Decision, Delegate, FunctionTool, HAND_OFF, Hook, Inquiry, JOURNAL_VERSION, Judgement, Limit,
-    Next, Outcome, Peer, Pending, Policy, Prices, Record, Rule, Ruling, Run, RunEvent, RunState,
-    Spent, ToolResult, Tools, Watcher, fork, fresh_run_id, history, typed,
+    Next, Offload, Outcome, Peer, Pending, Policy, Prices, READ_RESULT, Record, Rule, Ruling, Run,
+    RunEvent, RunState, Spent, ToolResult, Tools, Watcher, fork, fresh_run_id, history, typed,
 };
 pub use answer::{
     Answer, AnswerEvent, AnswerOptions, AnswerStream, Answerer, Citation, Evidence,
@@ -39,3 +43,4 @@ pub use conversation::{Conversation, Turn};
 pub use corbie_macros::tool;
 pub use examples::{Example, Examples, demonstrations};
 pub use journal::SqliteJournal;
+pub use memory::{Memory, MemoryOptions, MemoryTools, NewNote, Note};

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -61,7 +62,11 @@ pub struct Invocation {
     /// Names the effect: the same for every attempt at it, and of no other. Services that take an
     /// idempotency key want this one.
     pub key: String,
+    /// Whether text from outside is in the conversation that led to it, so that it may be what
+    /// somebody else wants. It is, unless whoever runs the tool knows better.
+    pub tainted: bool,
     progress: Option<Listener>,
+    outside: Arc<AtomicBool>,
     context: Option<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -71,7 +76,9 @@ impl Invocation {
         Self {
             arguments,
             key: key.into(),
+            tainted: true,
             progress: None,
+            outside: Arc::default(),
             context: None,
         }
     }
@@ -95,6 +102,24 @@ impl Invocation {
         Arc::clone(self.context.as_ref()?).downcast().ok()
     }
 
+    /// The same in a conversation with or without text from outside.
+    #[must_use]
+    pub fn with_taint(mut self, tainted: bool) -> Self {
+        self.tainted = tainted;
+        self
+    }
+
+    /// Says that this one result holds text from outside, though the tool's
+    /// [`Effects::trusted`] says that its results do not.
+    pub fn brings_outside_text(&self) {
+        self.outside.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it, or a copy of it, was said to bring text from outside.
+    pub fn has_outside_text(&self) -> bool {
+        self.outside.load(Ordering::Relaxed)
+    }
+
     /// Tells whoever watches how it gets on.
     pub fn report(&self, progress: &str) {
         if let Some(listener) = &self.progress {
@@ -108,6 +133,7 @@ impl fmt::Debug for Invocation {
         f.debug_struct("Invocation")
             .field("arguments", &self.arguments)
             .field("key", &self.key)
+            .field("tainted", &self.tainted)
             .finish_non_exhaustive()
     }
 }

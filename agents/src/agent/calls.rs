@@ -150,6 +150,7 @@ impl Agent {
             watch: run.watch,
             left: self.left(run).unwrap_or(Duration::MAX),
             kin: run.kin(&call.id),
+            tainted: run.state.is_tainted(),
             call,
         }
     }
@@ -161,6 +162,7 @@ impl Agent {
         let (reports, mut heard) = mpsc::unbounded();
         let invocation = Invocation::new(&work.key, call.arguments.clone())
             .with_context(work.kin.clone())
+            .with_taint(work.tainted)
             .on_progress(move |text| drop(reports.unbounded_send(text.to_owned())));
         let times = (self.options.tool_timeout, work.left);
         let most = self.options.result_bytes;
@@ -257,6 +259,7 @@ struct Work<'a> {
     watch: Watcher<'a>,
     left: Duration,
     kin: Arc<Kin>,
+    tainted: bool,
 }
 
 impl Work<'_> {

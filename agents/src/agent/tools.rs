@@ -10,6 +10,7 @@ use futures::FutureExt;
 use serde_json::Value;
 
 use super::event::ToolResult;
+use super::offload::{Offload, READ_RESULT};
 use super::outcome::Outcome;
 
 /// The most complaints about one call's arguments.
@@ -20,6 +21,7 @@ const MAX_COMPLAINTS: usize = 5;
 pub struct Tools {
     all: Vec<Entry>,
     by_name: HashMap<String, usize>,
+    offload: Option<Arc<Offload>>,
 }
 
 #[derive(Clone)]
@@ -78,6 +80,19 @@ impl Tools {
         Ok(())
     }
 
+    /// Keeps results that are too long for a model whole, and adds the tool `read_result`, by
+    /// which the model pages through them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Tools::add`].
+    pub fn offload(&mut self, offload: Offload) -> Result<()> {
+        let offload = Arc::new(offload);
+        self.add(Arc::new(Arc::clone(&offload).reader()))?;
+        self.offload = Some(offload);
+        Ok(())
+    }
+
     /// What a model must know of them, in the order they were added.
     pub fn specs(&self) -> impl Iterator<Item = &ToolSpec> {
         self.all.iter().map(|entry| entry.tool.spec())
@@ -124,7 +139,7 @@ impl Tools {
     }
 
     /// Runs a call that has been checked, for `usual` unless the tool says otherwise, never longer
-    /// than what is `left`; its result is cut to `most` bytes.
+    /// than what is `left`. Of a result of more than `most` bytes the model gets the beginning.
     pub(super) async fn run(
         &self,
         name: &str,
@@ -137,12 +152,20 @@ impl Tools {
         };
         let effects = entry.tool.effects();
         let timeout = entry.tool.timeout().unwrap_or(usual).min(left);
+        let asked = run.clone();
         let work = AssertUnwindSafe(async { entry.tool.call(run).await }).catch_unwind();
         let ended = |content: String, failed| {
+            let trusted = effects.trusted && !asked.has_outside_text();
+            let content = match &self.offload {
+                Some(offload) if name != READ_RESULT => {
+                    offload.keep(&asked.key, content, most, trusted)
+                }
+                _ => cut(content, most),
+            };
             Ran::Ended(ToolResult {
-                content: cut(content, most),
+                content,
                 failed,
-                trusted: effects.trusted,
+                trusted,
                 spent: None,
             })
         };
@@ -176,7 +199,7 @@ fn text(value: Value) -> String {
 }
 
 /// The beginning of a long result.
-fn cut(mut text: String, most: usize) -> String {
+pub(super) fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
         let end = text.floor_char_boundary(most);
         let rest = text.len() - end;

@@ -8,5 +8,6 @@ mod limits;
 mod people;
 mod spans;
 mod team;
+mod weather;
 mod window;
 mod work;

@@ -12,12 +12,15 @@
 //! | [`QuestionCheck`] | may it be asked? |
 //! | [`Conversation`] | how does one question follow another? |
 //! | [`Agent`] | what must be done to reach a goal, and what came of it? |
+//! | `mcp` | which tools do other programs have, and what may they use of ours? |
 
 mod agent;
 mod answer;
 mod check;
 mod conversation;
 mod journal;
+#[cfg(feature = "mcp")]
+pub mod mcp;
 mod text;
 pub mod tools;
 

@@ -28,6 +28,7 @@ mod document;
 mod error;
 mod filter;
 pub mod ids;
+pub mod schema;
 
 mod load;
 mod split;

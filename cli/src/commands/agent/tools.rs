@@ -6,7 +6,7 @@ use anyhow::Result;
 use corbie_agents::{Tools, tools};
 use corbie_core::{Error, ErrorKind, Tool};
 
-use super::super::ingest;
+use super::super::{ingest, mcp::servers};
 use crate::app::App;
 use crate::args::{AgentArgs, Place, ToolName};
 
@@ -41,6 +41,9 @@ pub async fn assemble(app: &App, args: &AgentArgs) -> Result<Tools> {
             PASSAGES,
         ));
         all.add(search)?;
+    }
+    if let Some(file) = &args.mcp_config {
+        servers::add(app, file, &mut all).await?;
     }
     Ok(all)
 }

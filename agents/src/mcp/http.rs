@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::server::Server;
+use super::server::{Offer, Server};
 
 /// The path of the endpoint.
 const PATH: &str = "/mcp";
@@ -63,7 +63,7 @@ pub struct HttpServer {
 
 #[derive(Clone)]
 struct Endpoint {
-    service: StreamableHttpService<Server, LocalSessionManager>,
+    service: StreamableHttpService<Offer, LocalSessionManager>,
     sessions: Arc<LocalSessionManager>,
     most_sessions: usize,
     hosts: Arc<[String]>,
@@ -100,9 +100,9 @@ impl HttpServer {
             .enforce_origin_validation()
             .with_max_request_body_bytes(options.body_bytes);
         let sessions = Arc::new(LocalSessionManager::default());
-        let offered = server.clone();
+        let offer = Offer::new(server);
         let service =
-            StreamableHttpService::new(move || Ok(offered.clone()), Arc::clone(&sessions), config);
+            StreamableHttpService::new(move || Ok(offer.clone()), Arc::clone(&sessions), config);
         Ok(Self {
             listener,
             address,

@@ -96,7 +96,6 @@ pub struct Server {
     pub timeout: Duration,
     /// The most bytes of a result.
     pub result_bytes: usize,
-    calls: Arc<Semaphore>,
 }
 
 impl Server {
@@ -110,7 +109,6 @@ impl Server {
             prompts: Vec::new(),
             timeout: Duration::from_secs(600),
             result_bytes: 1 << 20,
-            calls: Arc::new(Semaphore::new(MAX_CALLS)),
         }
     }
 
@@ -125,7 +123,7 @@ impl Server {
         W: AsyncWrite + Send + Unpin + 'static,
     {
         let subject = "MCP client";
-        match ServiceExt::<RoleServer>::serve(self, (read, write)).await {
+        match ServiceExt::<RoleServer>::serve(Offer::new(self), (read, write)).await {
             Ok(service) => {
                 let ended = service.waiting().await;
                 ended.map_err(|error| Error::new(ErrorKind::Internal, subject, error))?;
@@ -137,6 +135,31 @@ impl Server {
                 let cause = format!("it does not begin: {error}");
                 Err(Error::new(ErrorKind::Malformed, subject, cause))
             }
+        }
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("name", &self.name)
+            .field("tools", &self.tools)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server with what its clients share.
+#[derive(Clone)]
+pub(super) struct Offer {
+    server: Arc<Server>,
+    calls: Arc<Semaphore>,
+}
+
+impl Offer {
+    pub fn new(server: Server) -> Self {
+        Self {
+            server: Arc::new(server),
+            calls: Arc::new(Semaphore::new(MAX_CALLS)),
         }
     }
 
@@ -163,9 +186,12 @@ impl Server {
             }
             std::future::pending::<()>().await
         };
-        let work = self
-            .tools
-            .run(&call.name, run, self.timeout, self.result_bytes);
+        let work = self.server.tools.run(
+            &call.name,
+            run,
+            self.server.timeout,
+            self.server.result_bytes,
+        );
         let ran = tokio::select! {
             ran = work => ran,
             () = tell => unreachable!("it is pending"),
@@ -185,17 +211,12 @@ impl Server {
     }
 
     fn find_prompt(&self, name: &str) -> Result<&Prompt, ErrorData> {
-        let found = self.prompts.iter().find(|prompt| prompt.name == name);
+        let found = self
+            .server
+            .prompts
+            .iter()
+            .find(|prompt| prompt.name == name);
         found.ok_or_else(|| ErrorData::invalid_params(format!("there is no prompt `{name}`"), None))
-    }
-}
-
-impl std::fmt::Debug for Server {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server")
-            .field("name", &self.name)
-            .field("tools", &self.tools)
-            .finish_non_exhaustive()
     }
 }
 
@@ -207,20 +228,20 @@ fn refused(error: Error) -> ErrorData {
     }
 }
 
-impl rmcp::ServerHandler for Server {
+impl rmcp::ServerHandler for Offer {
     fn get_info(&self) -> ServerConfig {
         let mut capabilities = ServerCapabilities::builder().enable_tools().build();
-        if self.resources.is_some() {
+        if self.server.resources.is_some() {
             capabilities.resources = Some(Default::default());
         }
-        if !self.prompts.is_empty() {
+        if !self.server.prompts.is_empty() {
             capabilities.prompts = Some(Default::default());
         }
-        let identity = Implementation::new(self.name.clone(), env!("CARGO_PKG_VERSION"));
+        let identity = Implementation::new(self.server.name.clone(), env!("CARGO_PKG_VERSION"));
         let config = ServerConfig::new(capabilities).with_server_info(identity);
-        match self.instructions.is_empty() {
+        match self.server.instructions.is_empty() {
             true => config,
-            false => config.with_instructions(self.instructions.clone()),
+            false => config.with_instructions(self.server.instructions.clone()),
         }
     }
 
@@ -229,12 +250,12 @@ impl rmcp::ServerHandler for Server {
         _page: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = self.tools.specs().map(|spec| {
+        let tools = self.server.tools.specs().map(|spec| {
             let schema = match &spec.parameters {
                 Value::Object(schema) => schema.clone(),
                 _ => Default::default(),
             };
-            let effects = self.tools.effects(&spec.name);
+            let effects = self.server.tools.effects(&spec.name);
             let hints = ToolAnnotations::new()
                 .read_only(effects.read_only)
                 .destructive(effects.destructive)
@@ -262,8 +283,8 @@ impl rmcp::ServerHandler for Server {
             name: request.name.into_owned(),
             arguments: Value::Object(request.arguments.unwrap_or_default()),
         };
-        if let Some(complaint) = self.tools.complaint(&call) {
-            return match self.tools.specs().any(|spec| spec.name == call.name) {
+        if let Some(complaint) = self.server.tools.complaint(&call) {
+            return match self.server.tools.specs().any(|spec| spec.name == call.name) {
                 true => Ok(CallToolResult::error(vec![ContentBlock::text(complaint)]).into()),
                 false => Err(ErrorData::invalid_params(complaint, None)),
             };
@@ -277,7 +298,7 @@ impl rmcp::ServerHandler for Server {
         _context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
         let after = page.and_then(|page| page.cursor);
-        let (listed, next) = match &self.resources {
+        let (listed, next) = match &self.server.resources {
             Some(resources) => resources.list(after).await.map_err(refused)?,
             None => (Vec::new(), None),
         };
@@ -311,7 +332,7 @@ impl rmcp::ServerHandler for Server {
         request: ReadResourceRequestParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let found = match &self.resources {
+        let found = match &self.server.resources {
             Some(resources) => resources.read(&request.uri).await.map_err(refused)?,
             None => None,
         };
@@ -331,7 +352,7 @@ impl rmcp::ServerHandler for Server {
         _page: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        let prompts = self.prompts.iter().map(|prompt| {
+        let prompts = self.server.prompts.iter().map(|prompt| {
             let arguments = prompt.arguments.iter().map(|(name, about)| {
                 PromptArgument::new(name.clone())
                     .with_description(about.clone())

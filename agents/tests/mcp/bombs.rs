@@ -29,7 +29,8 @@ fn folded(levels: usize) -> Value {
 async fn a_schema_that_explodes_costs_its_own_tool() {
     let (place, person) = (Place::new(), Person::who_says(Consent::Approved));
     let object = |fields: Value| json!({"type": "object", "properties": fields});
-    let deep = (0..90).fold(json!({}), |inner, _| json!({"anyOf": [inner]}));
+    // Deeper ones than 128 levels are no message any more: the next test.
+    let deep = (0..52).fold(json!({}), |inner, _| json!({"anyOf": [inner]}));
     place.set_tools(&json!([
         tool("good", object(json!({"a": {"type": "string"}}))),
         tool(

@@ -100,7 +100,7 @@ for way in stdio http; do
     check "$way: list" "peer__add" "$program" list "$work/$way.json"
     call add '{"a": 2, "b": 3}' 5
     call steps '{}' all
-    call fail '{}' "no such thing"
+    call fail '{}' "Error executing tool fail"
     call list_resources '{}' note://ravens
     call read_resource '{"uri": "note://ravens"}' 乌鸦藏食物
     call list_prompts '{}' greet

@@ -364,9 +364,6 @@ pub struct GenerateArgs {
     /// Makes the choice repeatable
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Compute in f32, without rounding activations
-    #[arg(long)]
-    pub f32: bool,
     #[command(flatten)]
     pub form: FormArgs,
 }

@@ -2,15 +2,25 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use corbie_core::{Error, ErrorKind, Result};
+use corbie_core::Result;
 use rusqlite::{Connection, OptionalExtension, params};
 
-/// Marks the file as pins of Corbie ("CRBM").
-const APPLICATION: i64 = 0x4352_424D;
-/// The layout of the table. A newer one is refused.
-const FORMAT: i64 = 1;
+use crate::sqlite::Kind;
+
+const FILE: Kind = Kind {
+    name: "list of approved MCP servers",
+    application: 0x4352_424D,
+    format: 1,
+    tables: "
+        CREATE TABLE approved (
+            server TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            hash TEXT NOT NULL,
+            believed INTEGER NOT NULL,
+            PRIMARY KEY (server, subject)
+        ) STRICT, WITHOUT ROWID;",
+};
 
 /// What is approved of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +74,10 @@ impl Pins {
     /// [`Malformed`](ErrorKind::Malformed) for a file that is none of these, or of a newer version;
     /// [`Io`](ErrorKind::Io).
     pub fn open(path: &Path) -> Result<Self> {
-        Self::prepare(Connection::open(path), path)
+        Ok(Self {
+            connection: Mutex::new(FILE.open(path)?),
+            path: path.to_owned(),
+        })
     }
 
     /// Approvals that are forgotten with this value.
@@ -73,50 +86,15 @@ impl Pins {
     ///
     /// When there is no memory for it.
     pub fn in_memory() -> Result<Self> {
-        Self::prepare(Connection::open_in_memory(), Path::new(":memory:"))
-    }
-
-    fn prepare(connection: rusqlite::Result<Connection>, path: &Path) -> Result<Self> {
-        let fail = |error| failed(path, error);
-        let connection = connection.map_err(fail)?;
-        connection
-            .busy_timeout(Duration::from_secs(5))
-            .map_err(fail)?;
-        let number = |pragma: &str| -> Result<i64> {
-            let value = connection.pragma_query_value(None, pragma, |row| row.get(0));
-            value.map_err(fail)
-        };
-        let (application, format) = (number("application_id")?, number("user_version")?);
-        let foreign = |cause: &str| Err(Error::new(ErrorKind::Malformed, subject(path), cause));
-        let objects: i64 = connection
-            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-            .map_err(fail)?;
-        let is_new = application == 0 && format == 0 && objects == 0;
-        if !is_new && application != APPLICATION {
-            return foreign("it holds no approvals of Corbie");
-        }
-        if format > FORMAT {
-            return foreign("a newer version of Corbie wrote it");
-        }
-        if is_new {
-            let script = format!(
-                "BEGIN IMMEDIATE;
-                 CREATE TABLE IF NOT EXISTS approved (
-                     server TEXT NOT NULL,
-                     subject TEXT NOT NULL,
-                     hash TEXT NOT NULL,
-                     believed INTEGER NOT NULL,
-                     PRIMARY KEY (server, subject)
-                 ) STRICT, WITHOUT ROWID;
-                 PRAGMA application_id = {APPLICATION};
-                 PRAGMA user_version = {FORMAT};
-                 COMMIT;"
-            );
-            connection.execute_batch(&script).map_err(fail)?;
-        }
+        let path = PathBuf::from(":memory:");
+        let made = Connection::open_in_memory().and_then(|connection| {
+            connection.execute_batch(FILE.tables)?;
+            Ok(connection)
+        });
+        let connection = made.map_err(|error| FILE.failed(&path, error))?;
         Ok(Self {
             connection: Mutex::new(connection),
-            path: path.to_owned(),
+            path,
         })
     }
 
@@ -171,27 +149,15 @@ impl Pins {
     fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         let connection = self.connection.lock();
         let connection = connection.unwrap_or_else(PoisonError::into_inner);
-        work(&connection).map_err(|error| failed(&self.path, error))
+        work(&connection).map_err(|error| FILE.failed(&self.path, error))
     }
-}
-
-fn subject(path: &Path) -> String {
-    format!("MCP approvals {}", path.display())
-}
-
-fn failed(path: &Path, error: rusqlite::Error) -> Error {
-    let kind = match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
-            ErrorKind::Malformed
-        }
-        _ => ErrorKind::Io,
-    };
-    Error::new(kind, subject(path), &error).caused_by(error)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use corbie_core::ErrorKind;
 
     use super::*;
 

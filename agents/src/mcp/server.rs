@@ -189,7 +189,7 @@ impl Offer {
         let work = self.server.tools.run(
             &call.name,
             run,
-            self.server.timeout,
+            (self.server.timeout, self.server.timeout),
             self.server.result_bytes,
         );
         let ran = tokio::select! {
@@ -207,6 +207,11 @@ impl Offer {
                 let told = format!("Error: {why}; nobody knows whether it took effect");
                 CallToolResult::error(text(told))
             }
+            Ran::Waits(_) => {
+                let told = "Error: it waits for a person, who cannot be asked here";
+                CallToolResult::error(text(told.to_owned()))
+            }
+            Ran::Broke(error) => CallToolResult::error(text(format!("Error: {error}"))),
         })
     }
 

@@ -1,8 +1,11 @@
 //! Agents on scripted models: what they reach, how they stop, and what they never do.
 
 mod crash;
+mod hooks;
 mod kit;
 mod limits;
 mod people;
+mod spans;
+mod team;
 mod window;
 mod work;

@@ -15,7 +15,19 @@ pub struct AgentArgs {
     /// A collection that it may search
     #[arg(long, value_name = "NAME")]
     pub collection: Option<String>,
-    /// The tools it has; by default all that fit
+    /// A folder whose files it may list, read and search
+    #[arg(long, value_name = "DIR")]
+    pub files: Option<PathBuf>,
+    /// It may write files there, too
+    #[arg(long, requires = "files")]
+    pub write: bool,
+    /// The hosts that pages may be fetched from, such as docs.rs,*.python.org; by default all that are public
+    #[arg(long, value_delimiter = ',', value_name = "HOSTS")]
+    pub hosts: Vec<String>,
+    /// Whose memory it has, such as user:ann
+    #[arg(long, value_name = "SCOPE")]
+    pub memory: Option<String>,
+    /// The tools it has; by default the calculator and what --docs, --collection, --files and --memory are for
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAMES")]
     pub tools: Vec<ToolName>,
     /// Servers whose tools it has, too: {"mcpServers": {NAME: {"command": …} or {"url": …}}}
@@ -45,6 +57,18 @@ pub enum ToolName {
     Search,
     /// Computes arithmetic
     Calculator,
+    /// Tells the date and the time, and computes with dates
+    Clock,
+    /// Keeps a to-do list
+    Todo,
+    /// Lists, reads and searches the files of --files
+    Files,
+    /// Remembers over runs, for --memory or `default`
+    Memory,
+    /// Reads public web pages
+    Fetch,
+    /// Runs small scripts without files and network
+    Code,
     /// Asks you
     AskPerson,
 }
@@ -72,6 +96,14 @@ pub enum RunsCommand {
     Replay {
         /// The run
         run: String,
+    },
+    /// Copy a run up to one of its steps, to go another way from there
+    Fork {
+        /// The run
+        run: String,
+        /// Answers of the model that are kept
+        #[arg(long, value_name = "N")]
+        steps: usize,
     },
 }
 

@@ -34,6 +34,12 @@ pub fn server(app: App, args: &ServeArgs) -> Result<Server> {
     for tool in &args.tools {
         match tool {
             ToolName::Calculator => all.add(Arc::new(tools::calculator()))?,
+            ToolName::Clock => {
+                for tool in tools::ClockOptions::default().tools()? {
+                    all.add(Arc::new(tool))?;
+                }
+            }
+            ToolName::Code => all.add(Arc::new(tools::CodeOptions::default().tool()))?,
             ToolName::Search => {}
             other => {
                 let cause = format!("{other:?} is for agents of this program only");

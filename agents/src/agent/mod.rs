@@ -6,6 +6,7 @@
 //! what only follows from others together with the next. So a run survives the process: an effect
 //! that was seen to end is never repeated, and one that was not stops the run with a question.
 
+mod arguments;
 mod ask;
 mod calls;
 mod delegate;
@@ -47,6 +48,8 @@ pub use person::Decision;
 pub use policy::{Action, Policy, Rule};
 pub use runner::{fresh_run_id, history};
 pub use state::{CallState, CallStatus, Next, RunState};
+#[cfg(feature = "mcp")]
+pub(crate) use tools::Ran;
 pub use tools::Tools;
 
 /// The name of the tool by which a model asks the person.

@@ -17,6 +17,7 @@ mod agent;
 mod answer;
 mod check;
 mod conversation;
+pub mod eval;
 mod journal;
 mod text;
 pub mod tools;

@@ -25,8 +25,8 @@ pub mod tools;
 pub use agent::{
     ASK_PERSON, Action, Agent, AgentEvent, AgentOptions, Budget, CallState, CallStatus, Decision,
     FunctionTool, Inquiry, JOURNAL_VERSION, Judgement, Limit, Next, Outcome, Pending, Policy,
-    Prices, Record, Rule, Run, RunEvent, RunState, Spent, ToolResult, Tools, Watcher, fresh_run_id,
-    history, typed,
+    Prices, Record, Rule, Run, RunEvent, RunState, Spent, ToolResult, ToolRetrieval, Tools,
+    Watcher, fresh_run_id, history, typed,
 };
 pub use answer::{
     Answer, AnswerEvent, AnswerOptions, AnswerStream, Answerer, Citation, Evidence,

@@ -79,6 +79,16 @@ impl App {
             .await?)
     }
 
+    /// The chat model in force, loaded with these options where it is a local one.
+    pub async fn chat_model_with(&self, options: LocalChatOptions) -> Result<Arc<dyn ChatModel>> {
+        let variable = |name: &str| std::env::var(name).ok();
+        let pool = pool_options(&self.settings)?;
+        let models = Models::with_options(self.hub().clone(), variable, pool, options);
+        let progress = FetchProgress::new(self.output);
+        let name = self.settings.get("model");
+        Ok(models.chat(name, &|event| progress.report(event)).await?)
+    }
+
     /// The embedding model called `name`, or the one in force.
     pub async fn embedder(&self, name: Option<&str>) -> Result<Arc<dyn Embedder>> {
         let progress = FetchProgress::new(self.output);

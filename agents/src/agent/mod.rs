@@ -8,6 +8,7 @@
 mod calls;
 mod event;
 mod function;
+mod narrow;
 mod outcome;
 mod person;
 mod policy;
@@ -27,6 +28,7 @@ use corbie_core::{
 
 pub use event::{JOURNAL_VERSION, Judgement, Record, RunEvent, ToolResult};
 pub use function::FunctionTool;
+pub use narrow::ToolRetrieval;
 pub use outcome::{Budget, Inquiry, Limit, Outcome, Pending, Prices, Spent};
 pub use person::Decision;
 pub use policy::{Action, Policy, Rule};

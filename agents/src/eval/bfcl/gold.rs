@@ -23,19 +23,20 @@ pub(super) fn calls(case: &BfclCase) -> Vec<ToolCall> {
         .collect()
 }
 
-/// For each argument the first right value that fits its schema, or else the first; those that
-/// may be left out and have no other value are.
+/// For each argument the first right value that fits its schema; where none does it is left out
+/// if it may be, or else the first one stands.
 fn arguments(right: &Map<String, Value>, schema: &Value) -> Value {
     let arguments = right.iter().filter_map(|(key, values)| {
-        let schema = &schema["properties"][key];
-        let values = values.as_array()?.iter();
-        let chosen: Vec<Value> = values
-            .filter(|value| value.as_str() != Some(""))
-            .map(concrete)
-            .collect();
-        let validator = jsonschema::validator_for(schema).ok();
-        let fits = |value: &&Value| validator.as_ref().is_none_or(|it| it.is_valid(value));
-        let value = chosen.iter().find(fits).or(chosen.first())?;
+        let values = values.as_array()?;
+        let is_empty = |value: &&Value| value.as_str() == Some("");
+        let optional = values.iter().any(|value| is_empty(&value));
+        let chosen = values.iter().filter(|value| !is_empty(value));
+        let chosen: Vec<Value> = chosen.map(concrete).collect();
+        let schema = schema["properties"].get(key);
+        let validator = schema.and_then(|schema| jsonschema::validator_for(schema).ok());
+        let fits = |value: &&Value| validator.as_ref().is_some_and(|it| it.is_valid(value));
+        let first = chosen.first().filter(|_| !optional);
+        let value = chosen.iter().find(fits).or(first)?;
         Some((key.clone(), value.clone()))
     });
     Value::Object(arguments.collect())

@@ -78,10 +78,12 @@ impl BfclCase {
         }
     }
 
-    /// Whether no right answer fits the functions' schemas: nobody can be both right and valid.
+    /// Whether its gold answer breaks the functions' schemas, or is wrong where it does not: nobody
+    /// can be both right and valid.
     pub fn gold_breaks_schema(&self) -> bool {
-        let gold = self.gold().unwrap_or_default();
-        super::fit(&self.tools, &gold, "") != super::Fit::Fits
+        self.gold().is_some_and(|gold| {
+            super::fit(&self.tools, &gold, "") != super::Fit::Fits || self.fault(&gold).is_some()
+        })
     }
 }
 

@@ -42,6 +42,9 @@ impl LocalChatModel {
         };
         let asked = request.messages[at].content.trim();
         let asked: String = asked.chars().take(WEIGHED).collect();
+        if asked.is_empty() {
+            return Ok(Choice::default());
+        }
         let Some(tool) = self.tool_for(request, &asked, decides, deadline).await? else {
             let request = ChatRequest {
                 tool_choice: ToolChoice::None,
@@ -71,8 +74,8 @@ impl LocalChatModel {
         decides: bool,
         deadline: Option<Instant>,
     ) -> Result<Option<&'a ToolSpec>> {
-        if asked.is_empty() || (request.tools.len() < 2 && !decides) {
-            return Ok(request.tools.first().filter(|_| !decides));
+        if request.tools.len() < 2 && !decides {
+            return Ok(request.tools.first());
         }
         let chinese = asked.chars().any(is_han);
         let fitting = self.demonstrate == Demonstrate::Fitting;

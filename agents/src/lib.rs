@@ -21,6 +21,7 @@ mod agent;
 mod answer;
 mod check;
 mod conversation;
+pub mod eval;
 mod examples;
 mod journal;
 #[cfg(feature = "mcp")]
@@ -35,7 +36,8 @@ pub use agent::{
     ASK_PERSON, Action, Agent, AgentEvent, AgentOptions, Budget, Bundle, CallState, CallStatus,
     Decision, Delegate, FunctionTool, HAND_OFF, Hook, Inquiry, JOURNAL_VERSION, Judgement, Limit,
     Next, Offload, Outcome, Peer, Pending, Policy, Prices, READ_RESULT, Record, Rule, Ruling, Run,
-    RunEvent, RunState, Spent, ToolResult, Tools, Watcher, fork, fresh_run_id, history, typed,
+    RunEvent, RunState, Spent, ToolResult, ToolRetrieval, Tools, Watcher, fork, fresh_run_id,
+    history, typed,
 };
 pub use answer::{
     Answer, AnswerEvent, AnswerOptions, AnswerStream, Answerer, Citation, Evidence,

@@ -40,20 +40,15 @@ impl App {
     pub fn new(global: &Global) -> Result<Self> {
         let settings = Settings::resolve(global)?;
         let form = settings.parsed("output", |value| OutputForm::from_str(value, true).ok())?;
-        let variable = |name: &str| std::env::var(name).ok();
-        let mut options = HubOptions::from_env(variable)?;
-        options.offline |= settings.switch("offline")?;
         Ok(Self {
             output: Output::new(form, global.quiet),
-            models: Models::with_options(
-                Hub::new(options),
-                variable,
-                pool_options(&settings)?,
+            models: models(
+                &settings,
                 LocalChatOptions {
                     precision: precision(&settings)?,
                     ..LocalChatOptions::default()
                 },
-            ),
+            )?,
             collections: Collections::new(Path::new(settings.get("data_dir")).join("collections")),
             settings,
         })
@@ -81,6 +76,14 @@ impl App {
             .models
             .chat(name, &|event| progress.report(event))
             .await?)
+    }
+
+    /// The chat model in force, loaded with these options where it is a local one.
+    pub async fn chat_model_with(&self, options: LocalChatOptions) -> Result<Arc<dyn ChatModel>> {
+        let models = models(&self.settings, options)?;
+        let progress = FetchProgress::new(self.output);
+        let name = self.settings.get("model");
+        Ok(models.chat(name, &|event| progress.report(event)).await?)
     }
 
     /// The embedding model called `name`, or the one in force.
@@ -223,6 +226,15 @@ impl App {
         // If it cannot be noted down, it is said again next time.
         let _ = std::fs::write(told, "");
     }
+}
+
+/// The models of these settings; local chat models are loaded with `options`.
+fn models(settings: &Settings, options: LocalChatOptions) -> Result<Models> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let mut hub = HubOptions::from_env(variable)?;
+    hub.offline |= settings.switch("offline")?;
+    let pool = pool_options(settings)?;
+    Ok(Models::with_options(Hub::new(hub), variable, pool, options))
 }
 
 /// A splitter in the tokens of `embedder`, of chunks of at most `max_tokens`.

@@ -1,6 +1,7 @@
 //! What the user may type.
 
 mod agent;
+mod eval;
 mod mcp;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use agent::{AgentArgs, Approve, RunsCommand, ToolName};
+pub use eval::{Aids, EvalCallsArgs, EvalToolsArgs};
 pub use mcp::{McpArgs, McpCommand, McpServer, ServeArgs};
 
 /// Ask your documents: everything runs on this machine.
@@ -250,6 +252,10 @@ pub enum ConfigCommand {
 pub enum EvalCommand {
     /// nDCG, recall and MRR on a data set in BEIR's layout
     Retrieval(EvalRetrievalArgs),
+    /// Calls of functions, by the rules of the Berkeley Function Calling Leaderboard
+    Tools(EvalToolsArgs),
+    /// Calls that answer simple questions, each with the one that is right or none
+    Calls(EvalCallsArgs),
 }
 
 #[derive(Debug, Args)]

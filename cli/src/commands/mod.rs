@@ -7,6 +7,7 @@ mod collections;
 mod config;
 mod doctor;
 mod eval;
+mod eval_calls;
 mod ingest;
 mod mcp;
 mod models;
@@ -51,6 +52,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
             config::show(&app, origin).map(|()| ExitCode::SUCCESS)
         }
         Command::Eval(EvalCommand::Retrieval(args)) => eval::retrieval(&app, args).await,
+        Command::Eval(EvalCommand::Tools(args)) => eval_calls::tools(&app, &args).await,
+        Command::Eval(EvalCommand::Calls(args)) => eval_calls::calls(&app, &args).await,
         Command::Parse(args) => stages::parse(&app, &args.file).await,
         Command::Split(args) => stages::split(&app, args).await,
         Command::Tokenize(args) => stages::tokenize(&app, args).await,

@@ -67,7 +67,10 @@ impl Sink for Answer {
             },
             usage: Usage {
                 prompt_tokens: self.prompt_tokens,
-                cached_tokens: self.cached_tokens.unwrap_or(written.cached),
+                cached_tokens: self
+                    .cached_tokens
+                    .unwrap_or(written.cached)
+                    .min(self.prompt_tokens),
                 completion_tokens: written.tokens,
             },
         });

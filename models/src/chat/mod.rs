@@ -7,8 +7,10 @@
 
 mod answer;
 mod completion;
+mod demonstrations;
 mod guided;
 mod open;
+mod question;
 mod score;
 mod tool_choice;
 
@@ -23,6 +25,7 @@ use corbie_core::{
 use futures::channel::mpsc;
 
 pub use completion::{Completion, GenerateOptions};
+pub use demonstrations::Demonstrate;
 pub use tool_choice::Calibrate;
 
 use crate::constraint::{Form, Grammars};
@@ -63,8 +66,12 @@ pub struct LocalChatOptions {
     pub running: Option<usize>,
     /// The most requests that wait; `None`: 64.
     pub waiting: Option<usize>,
-    /// When calibrated scores choose the tool that must be called.
+    /// When calibrated scores choose the tool that is called.
     pub calibrate: Calibrate,
+    /// What it is shown of tools' use where its template knows no tools.
+    pub demonstrate: Demonstrate,
+    /// Whether calls and forms are left to it, held by no grammar: for measurements.
+    pub unconstrained: bool,
 }
 
 /// A chat model from a GGUF file or a directory of safetensors, computed on this machine.
@@ -94,6 +101,8 @@ pub struct LocalChatModel {
     adapter: Option<Arc<Adapter>>,
     grammars: Arc<OnceLock<Grammars>>,
     calibrate: Calibrate,
+    demonstrate: Demonstrate,
+    unconstrained: bool,
     remembered: Arc<Remembered>,
 }
 
@@ -130,6 +139,8 @@ impl LocalChatModel {
             adapter: Some(Arc::new(adapter)),
             grammars: Arc::clone(&self.grammars),
             calibrate: self.calibrate,
+            demonstrate: self.demonstrate,
+            unconstrained: self.unconstrained,
             remembered: Arc::clone(&self.remembered),
         })
     }
@@ -204,6 +215,9 @@ impl LocalChatModel {
         opening: Opening,
         max_tokens: usize,
     ) -> Result<Option<Box<dyn Guide>>> {
+        if self.unconstrained {
+            return Ok(None);
+        }
         let dialect = self.template.dialect();
         let special = |name: &str| self.tokenizer.special_token(name);
         let calls = |choice: &ToolChoice| {
@@ -294,16 +308,18 @@ impl ChatModel for LocalChatModel {
                 .timeout
                 .and_then(|timeout| Instant::now().checked_add(timeout));
             let prompt = self.prompt(&request)?;
-            let room = self.room(prompt.len())?;
+            self.room(prompt.len())?;
             let dialect = self.template.dialect();
             let opening = self.opening(&prompt);
-            let max_tokens = request.max_tokens.map_or(room, |most| most.min(room));
             let choice = self
                 .choose_tool(&request, &prompt, opening, deadline)
                 .await?;
-            if let Some(tool) = choice.tool {
-                request.tool_choice = ToolChoice::Named(tool);
-            }
+            request.tool_choice = choice.tool_choice.unwrap_or(request.tool_choice);
+            let prompt_tokens = prompt.len();
+            let fits = |it: &Vec<u32>| self.room(it.len()).is_ok();
+            let prompt = choice.prompt.filter(fits).unwrap_or(prompt);
+            let room = self.room(prompt.len())?;
+            let max_tokens = request.max_tokens.map_or(room, |most| most.min(room));
             let guide = self.guide(&request, opening, max_tokens)?;
             let parser = match request.tools.is_empty() || request.tool_choice == ToolChoice::None {
                 true => dialect.parser_without_calls(opening),
@@ -322,7 +338,7 @@ impl ChatModel for LocalChatModel {
                 decoder: self.tokenizer.decoder(),
                 tokenizer: Arc::clone(&self.tokenizer),
                 parser: parser.numbered_from(earlier).stopping_at(stops),
-                prompt_tokens: prompt.len(),
+                prompt_tokens,
                 cached_tokens: choice.cached,
                 called: false,
                 events,

@@ -156,6 +156,8 @@ impl LocalChatModel {
             adapter: None,
             grammars: Arc::default(),
             calibrate: options.calibrate,
+            demonstrate: options.demonstrate,
+            unconstrained: options.unconstrained,
             remembered: Arc::default(),
             info: ChatModelInfo {
                 model,

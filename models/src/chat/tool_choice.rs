@@ -1,5 +1,8 @@
 //! Which tool is called where one must be, and whether one is where the model decides.
 //!
+//! Where a template knows no tools, questions are weighed (`question.rs`). Models whose template
+//! does are asked for names.
+//!
 //! Small models find some names likelier than others, whatever is asked: the last in a list, the
 //! shortest, the one they met in training. So names are weighed by how much likelier the question
 //! makes them: the log-probability of a name after the conversation, less a part of that after the
@@ -28,25 +31,22 @@ const NEUTRAL: [[&str; 4]; 2] = [
 /// How much of a name's score when nothing is asked is taken off.
 const WEIGHT: f64 = 0.5;
 
-/// A call is made that is likelier than so far on the way from certain to when nothing is asked.
-const MIDWAY: f64 = 0.5;
-
 /// The scores of so many prompts without a question are remembered.
 const REMEMBERED: usize = 64;
 
-/// When calibrated scores of the tools' names choose the tool to call, instead of the sampling,
-/// token by token.
+/// When calibrated scores choose the tool to call, instead of the sampling, token by token.
 ///
-/// The conversation is read once for the scores and the answer. It is read again from its last
-/// question on for each of four questions that ask nothing, but only once for the same tools and
-/// messages before it; that work counts in no [`Usage`](corbie_core::Usage).
+/// That work counts in no [`Usage`](corbie_core::Usage), and what it read before is not computed
+/// again for the same tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Calibrate {
     /// For models whose template knows no tools, in answers to a question: which tool is called
-    /// where one must be, and whether and which where the model may decide.
+    /// where one must be, and whether and which where the model may decide. Each tool is weighed
+    /// by how much likelier it makes the question.
     #[default]
     Plain,
-    /// For other models too, where they must call a tool, and one, without thinking before.
+    /// For other models too, where they must call a tool, and one, without thinking before: each
+    /// tool is weighed by how much likelier the question makes its name.
     Always,
     /// For none.
     Never,
@@ -55,10 +55,19 @@ pub enum Calibrate {
 /// What was chosen before the answer.
 #[derive(Debug, Default)]
 pub(super) struct Choice {
-    /// The tool that is to be called; `None`: what the request says.
-    pub tool: Option<String>,
-    /// Tokens of the prompt that were known before, if it has been read.
+    /// What may be called now; `None`: what the request says.
+    pub tool_choice: Option<ToolChoice>,
+    /// The prompt that the answer is written after; `None`: the request's own.
+    pub prompt: Option<Vec<u32>>,
+    /// Tokens of the request's prompt that were known before, if it has been read.
     pub cached: Option<usize>,
+}
+
+/// By what a tool is chosen.
+enum By {
+    Question,
+    Name,
+    Nothing,
 }
 
 /// Scores of prompts without a question, the latest first.
@@ -113,11 +122,18 @@ impl LocalChatModel {
             }
             ToolChoice::Named(_) | ToolChoice::None => return Ok(Choice::default()),
         };
-        if !self.calibrates(request, opening) || (request.tools.len() < 2 && !decides) {
-            return Ok(Choice::default());
-        }
-        let weighed = self.weigh_tools(request, prompt, opening, decides, deadline);
-        match weighed.await {
+        let chosen = match self.calibrates(request, opening) {
+            By::Question if decides || request.tool_choice == ToolChoice::Required => {
+                self.choose_by_question(request, prompt, decides, deadline)
+                    .await
+            }
+            By::Name if !decides && request.tools.len() > 1 => {
+                self.choose_by_name(request, prompt, opening, deadline)
+                    .await
+            }
+            _ => Ok(Choice::default()),
+        };
+        match chosen {
             // There is room for the answer perhaps, but not for this.
             Err(error) if matches!(error.kind(), ErrorKind::ContextTooLong { .. }) => {
                 Ok(Choice::default())
@@ -126,7 +142,7 @@ impl LocalChatModel {
         }
     }
 
-    fn calibrates(&self, request: &ChatRequest, opening: Opening) -> bool {
+    fn calibrates(&self, request: &ChatRequest, opening: Opening) -> By {
         let dialect = self.template.dialect();
         let plain = std::ptr::eq(dialect, Dialect::plain());
         let special = |mark: &str| self.tokenizer.special_token(mark).is_some();
@@ -134,18 +150,17 @@ impl LocalChatModel {
         let one = request.tool_choice == ToolChoice::Required
             && !(dialect.parallel && request.parallel_tool_calls);
         match self.calibrate {
-            Calibrate::Plain => plain,
-            Calibrate::Always => plain || (one && !thinks && opening != Opening::Thought),
-            Calibrate::Never => false,
+            Calibrate::Plain | Calibrate::Always if plain => By::Question,
+            Calibrate::Always if one && !thinks && opening != Opening::Thought => By::Name,
+            _ => By::Nothing,
         }
     }
 
-    async fn weigh_tools(
+    async fn choose_by_name(
         &self,
         request: &ChatRequest,
         prompt: &[u32],
         opening: Opening,
-        decides: bool,
         deadline: Option<Instant>,
     ) -> Result<Choice> {
         let without = self.without_question(request)?;
@@ -153,31 +168,22 @@ impl LocalChatModel {
             return Ok(Choice::default());
         }
         let (before, names) = self.calls(request, opening)?;
-        let mut choice = Choice::default();
-        if decides {
-            let call = [before.clone()];
-            let weighed = self.weigh(prompt.to_vec(), &call, deadline).await?;
-            choice.cached = Some(weighed.cached);
-            let nothing = self.neutral(&without, &[], &call, deadline).await?;
-            if weighed.scores.first() <= nothing.first().map(|score| MIDWAY * score).as_ref() {
-                return Ok(choice);
-            }
-        }
+        let prompt = [prompt, &before].concat();
+        let weighed = self.weigh(prompt, &names, deadline).await?;
+        let nothing = self.neutral(&without, &before, &names, deadline).await?;
+        let score = |index: usize| weighed.scores[index] - WEIGHT * nothing[index];
         let mut best = 0;
-        if names.len() > 1 {
-            let prompt = [prompt, &before].concat();
-            let weighed = self.weigh(prompt, &names, deadline).await?;
-            choice.cached.get_or_insert(weighed.cached);
-            let nothing = self.neutral(&without, &before, &names, deadline).await?;
-            let score = |index: usize| weighed.scores[index] - WEIGHT * nothing[index];
-            for index in 1..names.len() {
-                if score(index) > score(best) {
-                    best = index;
-                }
+        for index in 1..names.len() {
+            if score(index) > score(best) {
+                best = index;
             }
         }
-        choice.tool = request.tools.get(best).map(|tool| tool.name.clone());
-        Ok(choice)
+        let tool = request.tools.get(best).map(|tool| tool.name.clone());
+        Ok(Choice {
+            tool_choice: tool.map(ToolChoice::Named),
+            prompt: None,
+            cached: Some(weighed.cached),
+        })
     }
 
     /// The prompts of the conversation with nothing asked in place of its last question; none
@@ -275,7 +281,7 @@ impl LocalChatModel {
 }
 
 /// Where the last question stands.
-fn question(request: &ChatRequest) -> Option<usize> {
+pub(super) fn question(request: &ChatRequest) -> Option<usize> {
     let is_asked = |message: &Message| message.role == Role::User;
     request.messages.iter().rposition(is_asked)
 }

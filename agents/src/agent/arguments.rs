@@ -105,7 +105,11 @@ mod tests {
 
     /// `anyOf` within `anyOf`, so deep.
     fn nested(levels: usize) -> Value {
-        (0..levels).fold(json!({}), |inner, _| json!({"anyOf": [inner]}))
+        let within = |inner| {
+            let alternatives = Value::Array(vec![inner]);
+            Value::Object(serde_json::Map::from_iter([("anyOf".into(), alternatives)]))
+        };
+        (0..levels).fold(json!({}), |inner, _| within(inner))
     }
 
     #[test]

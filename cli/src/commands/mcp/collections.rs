@@ -169,7 +169,7 @@ impl Resources for Served {
             let mut listed = Vec::new();
             for name in names
                 .iter()
-                .filter(|name| first.is_none_or(|first| *name >= first))
+                .filter(|name| first.is_none_or(|first| name.as_str() >= first))
             {
                 if first.is_some_and(|first| first != name) {
                     behind.clear();

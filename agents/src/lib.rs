@@ -12,6 +12,7 @@
 //! | [`QuestionCheck`] | may it be asked? |
 //! | [`Conversation`] | how does one question follow another? |
 //! | [`Agent`] | what must be done to reach a goal, and what came of it? |
+//! | [`plan`] | which steps lead there, and what when one of them fails? |
 //! | `mcp` | which tools do other programs have, and what may they use of ours? |
 //! | [`tools`] | what can it do? |
 //! | [`Memory`] | what does it still know the next time? |
@@ -20,10 +21,12 @@ mod agent;
 mod answer;
 mod check;
 mod conversation;
+mod examples;
 mod journal;
 #[cfg(feature = "mcp")]
 pub mod mcp;
 mod memory;
+pub mod plan;
 mod sqlite;
 mod text;
 pub mod tools;
@@ -41,5 +44,6 @@ pub use answer::{
 pub use check::QuestionCheck;
 pub use conversation::{Conversation, Turn};
 pub use corbie_macros::tool;
+pub use examples::{Example, Examples, demonstrations};
 pub use journal::SqliteJournal;
 pub use memory::{Memory, MemoryOptions, MemoryTools, NewNote, Note};

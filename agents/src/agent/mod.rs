@@ -1,8 +1,9 @@
 //! Agents: a model that calls functions, looks at what they give, and answers.
 //!
 //! A run is a fold over its events ([`RunState`], which does no I/O); an [`Agent`] drives it: it
-//! asks the model, lets a [`Policy`] judge the calls, runs them, and writes every event to a
-//! [`Journal`] before acting on it. So a run survives the process: an effect
+//! asks the model, lets a [`Policy`] judge the calls, runs them, and writes what happens to a
+//! [`Journal`]: answers before they are acted on, effects before they begin and behind their end,
+//! what only follows from others together with the next. So a run survives the process: an effect
 //! that was seen to end is never repeated, and one that was not stops the run with a question.
 
 mod arguments;

@@ -2,10 +2,12 @@
 
 mod crash;
 mod hooks;
+mod hostile;
 mod kit;
 mod limits;
 mod people;
 mod spans;
 mod team;
+mod weather;
 mod window;
 mod work;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use corbie_core::{BoxFuture, Error, ErrorKind, Journal, JournalEntry, Result};
 use futures::channel::oneshot;
@@ -28,6 +29,10 @@ const FILE: Kind = Kind {
 
 /// The most events that are written with one sync.
 const MAX_GROUP: usize = 1024;
+/// How long a group waits for the next event, while it is smaller than the one before.
+const GATHER: Duration = Duration::from_micros(200);
+/// Pages of the log after which they are moved into the tables (16 MiB).
+const LOG_PAGES: u32 = 4096;
 
 /// A [`Journal`] in an SQLite file. An event is durable when its append returns; events that
 /// come together, of whatever runs, share one sync.
@@ -71,6 +76,9 @@ impl SqliteJournal {
     /// version; [`Io`](ErrorKind::Io).
     pub fn open(path: &Path) -> Result<Self> {
         let writing = FILE.open(path)?;
+        writing
+            .pragma_update(None, "wal_autocheckpoint", LOG_PAGES)
+            .map_err(|error| FILE.failed(path, error))?;
         let reader = Mutex::new(FILE.connect(path)?);
         let (writer, appends) = channel();
         let place = path.to_owned();
@@ -169,9 +177,19 @@ impl Journal for SqliteJournal {
 
 /// Writes what comes, in groups, until nobody can send any more.
 fn write(mut connection: Connection, appends: &Receiver<Append>, path: &Path) {
+    // Runs that wait for one sync come back together: without a moment's patience the first of
+    // them would have a sync of its own, and the others another. A lone run never waits.
+    let mut expected = 1;
     while let Ok(first) = appends.recv() {
         let mut group = vec![first];
         group.extend(appends.try_iter().take(MAX_GROUP - 1));
+        while group.len() < expected
+            && let Ok(next) = appends.recv_timeout(GATHER)
+        {
+            group.push(next);
+            group.extend(appends.try_iter().take(MAX_GROUP - group.len()));
+        }
+        expected = group.len();
         let results = write_group(&mut connection, &group);
         match results {
             Ok(results) => {

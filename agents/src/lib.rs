@@ -13,6 +13,7 @@
 //! | [`Conversation`] | how does one question follow another? |
 //! | [`Agent`] | what must be done to reach a goal, and what came of it? |
 //! | [`plan`] | which steps lead there, and what when one of them fails? |
+//! | `mcp` | which tools do other programs have, and what may they use of ours? |
 //! | [`tools`] | what can it do? |
 //! | [`Memory`] | what does it still know the next time? |
 
@@ -22,6 +23,8 @@ mod check;
 mod conversation;
 mod examples;
 mod journal;
+#[cfg(feature = "mcp")]
+pub mod mcp;
 mod memory;
 pub mod plan;
 mod sqlite;

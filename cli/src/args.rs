@@ -1,12 +1,14 @@
 //! What the user may type.
 
 mod agent;
+mod mcp;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use agent::{AgentArgs, Approve, RunsCommand, ToolName};
+pub use mcp::{McpArgs, McpCommand, McpServer, ServeArgs};
 
 /// Ask your documents: everything runs on this machine.
 #[derive(Debug, Parser)]
@@ -67,6 +69,8 @@ pub enum Command {
     /// What agents did on this machine
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Serve collections and tools to other programs (Model Context Protocol)
+    Mcp(McpArgs),
     /// The models on this machine and those that can be fetched
     #[command(subcommand)]
     Models(ModelsCommand),

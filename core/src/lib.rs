@@ -30,6 +30,7 @@ mod error;
 mod filter;
 pub mod ids;
 mod names;
+pub mod schema;
 
 mod load;
 mod split;

@@ -9,7 +9,7 @@ use tracing::Instrument;
 
 use super::event::RunEvent;
 use super::runner::Live;
-use super::{ASK_PERSON, Agent, AgentEvent, summary, window};
+use super::{ASK_PERSON, Agent, AgentEvent, MAX_CALLS, summary, window};
 
 /// Tokens that are kept free for an answer where none are asked for.
 const ROOM: usize = 512;
@@ -90,7 +90,7 @@ impl Agent {
             error.type = tracing::field::Empty,
         );
         let answered = self.read(run, request).instrument(span.clone()).await;
-        let (mut message, finish, usage) = answered.inspect_err(|error| {
+        let (mut message, dropped, finish, usage) = answered.inspect_err(|error| {
             span.record("error.type", tracing::field::debug(error.kind()));
         })?;
         span.record("gen_ai.usage.input_tokens", usage.prompt_tokens);
@@ -107,17 +107,19 @@ impl Agent {
             message,
             finish,
             usage,
+            dropped,
         })
     }
 
-    /// Reads the model's stream.
+    /// Reads the model's stream: its answer, how many calls were too many, how it ended.
     async fn read(
         &self,
         run: &Live<'_>,
         request: ChatRequest,
-    ) -> Result<(Message, FinishReason, Usage)> {
+    ) -> Result<(Message, usize, FinishReason, Usage)> {
         let mut stream = self.model.stream(request).await?;
         let mut message = Message::assistant("");
+        let mut dropped = 0;
         while let Some(event) = stream.next().await {
             match event? {
                 ChatEvent::Text(text) => {
@@ -128,11 +130,15 @@ impl Agent {
                     message.reasoning.get_or_insert_default().push_str(&text);
                     (run.watch)(AgentEvent::Reasoning(text));
                 }
+                // What a model floods with is worth neither the memory nor the journal.
+                ChatEvent::ToolCall(_) if message.tool_calls.len() >= MAX_CALLS => dropped += 1,
                 ChatEvent::ToolCall(call) => {
                     (run.watch)(AgentEvent::Call(call.clone()));
                     message.tool_calls.push(call);
                 }
-                ChatEvent::Finish { reason, usage } => return Ok((message, reason, usage)),
+                ChatEvent::Finish { reason, usage } => {
+                    return Ok((message, dropped, reason, usage));
+                }
             }
         }
         Err(Error::new(

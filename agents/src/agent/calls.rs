@@ -44,7 +44,7 @@ impl Agent {
             let judged = run.state.calls().iter().find(|it| it.call.id == call.id);
             if judged.is_some_and(|it| it.call.arguments != call.arguments) {
                 let (call, arguments) = (call.id.clone(), call.arguments.clone());
-                run.record(RunEvent::Amended { call, arguments }).await?;
+                run.note(RunEvent::Amended { call, arguments });
             }
             let event = match self.verdict(run, &call) {
                 Ok(judgement) => RunEvent::Judged {
@@ -60,7 +60,7 @@ impl Agent {
                 let (call, result) = (call.clone(), result.clone());
                 (run.watch)(AgentEvent::Result { call, result });
             }
-            run.record(event).await?;
+            run.note(event);
         }
         Ok(())
     }

@@ -53,6 +53,9 @@ pub enum RunEvent {
         finish: FinishReason,
         /// What it cost.
         usage: Usage,
+        /// How many calls of the answer were too many and are not in it.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        dropped: usize,
     },
     /// It was decided about a call.
     Judged {
@@ -118,6 +121,10 @@ pub enum RunEvent {
     },
     /// It goes on after a stop.
     Resumed,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// What is decided about a call.

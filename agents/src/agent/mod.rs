@@ -1,10 +1,12 @@
 //! Agents: a model that calls functions, looks at what they give, and answers.
 //!
 //! A run is a fold over its events ([`RunState`], which does no I/O); an [`Agent`] drives it: it
-//! asks the model, lets a [`Policy`] judge the calls, runs them, and writes every event to a
-//! [`Journal`] before acting on it. So a run survives the process: an effect
+//! asks the model, lets a [`Policy`] judge the calls, runs them, and writes what happens to a
+//! [`Journal`]: answers before they are acted on, effects before they begin and behind their end,
+//! what only follows from others together with the next. So a run survives the process: an effect
 //! that was seen to end is never repeated, and one that was not stops the run with a question.
 
+mod arguments;
 mod ask;
 mod calls;
 mod delegate;
@@ -46,6 +48,8 @@ pub use person::Decision;
 pub use policy::{Action, Policy, Rule};
 pub use runner::{fresh_run_id, history};
 pub use state::{CallState, CallStatus, Next, RunState};
+#[cfg(feature = "mcp")]
+pub(crate) use tools::Ran;
 pub use tools::Tools;
 
 /// The name of the tool by which a model asks the person.

@@ -59,6 +59,8 @@ pub(super) struct Live<'a> {
     decisions: HashMap<String, Vec<Decision>>,
     /// The number of the next entry.
     sequence: u64,
+    /// What happened and is written with the next entry.
+    unwritten: Vec<Record>,
     /// When the last entry was written.
     since: Instant,
 }
@@ -181,6 +183,7 @@ impl Agent {
             depth: kin.map_or(0, |kin| kin.depth + 1),
             decisions: HashMap::new(),
             sequence,
+            unwritten: Vec::new(),
             since: Instant::now(),
         }
     }
@@ -286,23 +289,39 @@ impl Agent {
 }
 
 impl Live<'_> {
-    /// Writes an event down, then takes it in.
+    /// Writes an event down, and what was noted before it.
     pub async fn record(&mut self, event: RunEvent) -> Result<()> {
-        let millis = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let record = Record { event, millis };
-        if let Some(journal) = &self.root.journal {
+        self.note(event);
+        let records = std::mem::take(&mut self.unwritten);
+        let Some(journal) = &self.root.journal else {
+            return Ok(());
+        };
+        let mut appends = Vec::with_capacity(records.len());
+        for record in records {
             let event = serde_json::to_value(&record).map_err(|error| {
                 Error::new(ErrorKind::Internal, format!("run `{}`", self.id), error)
             })?;
-            journal.append(self.id, self.sequence, event).await?;
+            // All are on their way before the first is waited for: they share a sync.
+            appends.push(journal.append(self.id, self.sequence, event));
+            self.sequence += 1;
         }
+        for append in appends {
+            append.await?;
+        }
+        Ok(())
+    }
+
+    /// Takes in an event that follows from those before it, and leaves it to be written with the
+    /// next: lost with the process, it happens again.
+    pub fn note(&mut self, event: RunEvent) {
+        let millis = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.since += Duration::from_millis(millis);
+        let record = Record { event, millis };
         if let RunEvent::Replied { usage, .. } = &record.event {
             self.family.add(1, *usage);
         }
-        self.sequence += 1;
-        self.since += Duration::from_millis(millis);
         self.state.apply(&record);
-        Ok(())
+        self.unwritten.push(record);
     }
 
     /// What the call of this id hands to another agent's run.

@@ -28,6 +28,8 @@ pub struct RunState {
     /// The calls of the last answer, until all have ended.
     calls: Vec<CallState>,
     ids: HashSet<String>,
+    /// Calls of the last answer that were not taken.
+    dropped: usize,
     finish: Option<FinishReason>,
     /// Answers of the model, those of other agents not counted.
     answers: usize,
@@ -192,11 +194,13 @@ impl RunState {
                 message,
                 finish,
                 usage,
+                dropped,
             } => {
                 self.answers += 1;
                 self.spent.steps += 1;
                 self.spent.usage += *usage;
                 self.finish = Some(*finish);
+                self.dropped = *dropped;
                 self.take_reply(message.clone());
             }
             RunEvent::Judged { call, judgement } => self.judge(call, judgement),
@@ -249,8 +253,6 @@ impl RunState {
     }
 
     fn take_reply(&mut self, mut message: Message) {
-        // What a model repeats or floods with is not worth the memory.
-        message.tool_calls.truncate(MAX_CALLS);
         for call in &mut message.tool_calls {
             while call.id.is_empty() || !self.ids.insert(call.id.clone()) {
                 call.id = format!("call_{}", self.ids.len());
@@ -303,6 +305,13 @@ impl RunState {
                 self.messages
                     .push(Message::tool(state.call.id, result.content));
             }
+        }
+        if self.dropped > 0 {
+            let note = format!(
+                "[{} more calls of this answer were dropped: one answer may hold {MAX_CALLS}.]",
+                std::mem::take(&mut self.dropped)
+            );
+            self.messages.push(Message::user(note));
         }
     }
 

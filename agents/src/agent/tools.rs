@@ -9,6 +9,7 @@ use corbie_core::{Effects, Error, ErrorKind, Invocation, Result, Tool, ToolCall,
 use futures::FutureExt;
 use serde_json::Value;
 
+use super::arguments::Arguments;
 use super::event::ToolResult;
 use super::offload::{Offload, READ_RESULT};
 use super::outcome::Outcome;
@@ -27,11 +28,11 @@ pub struct Tools {
 #[derive(Clone)]
 struct Entry {
     tool: Arc<dyn Tool>,
-    schema: Arc<jsonschema::Validator>,
+    arguments: Arc<Arguments>,
 }
 
 /// How a run of a tool ended.
-pub(super) enum Ran {
+pub(crate) enum Ran {
     /// With this.
     Ended(ToolResult),
     /// Nobody knows whether its effect happened.
@@ -48,7 +49,9 @@ impl Tools {
     /// # Errors
     ///
     /// [`BadInput`](ErrorKind::BadInput) for a name that is taken or has other characters than
-    /// letters, digits, `_` and `-`, and for a schema that is none.
+    /// letters, digits, `_` and `-`, and for a schema that is none;
+    /// [`Unsupported`](ErrorKind::Unsupported) and [`LimitExceeded`](ErrorKind::LimitExceeded) for
+    /// a schema that leads out of itself or costs too much ([`corbie_core::schema`]).
     pub fn new(tools: impl IntoIterator<Item = Arc<dyn Tool>>) -> Result<Self> {
         let mut all = Self::default();
         tools.into_iter().try_for_each(|tool| all.add(tool))?;
@@ -71,12 +74,9 @@ impl Tools {
         if self.by_name.contains_key(&spec.name) {
             return refuse("another tool has this name".into());
         }
-        let schema = match jsonschema::validator_for(&spec.parameters) {
-            Ok(schema) => Arc::new(schema),
-            Err(error) => return refuse(format!("its schema is none: {error}")),
-        };
+        let arguments = Arc::new(Arguments::new(&subject(), &spec.parameters)?);
         self.by_name.insert(spec.name.clone(), self.all.len());
-        self.all.push(Entry { tool, schema });
+        self.all.push(Entry { tool, arguments });
         Ok(())
     }
 
@@ -124,23 +124,14 @@ impl Tools {
                 names.join(", ")
             ));
         };
-        let errors = entry
-            .schema
-            .iter_errors(&call.arguments)
-            .take(MAX_COMPLAINTS);
-        let errors: Vec<String> = errors
-            .map(|error| match error.instance_path().as_str() {
-                "" => error.to_string(),
-                path => format!("at `{path}`: {error}"),
-            })
-            .collect();
+        let errors = entry.arguments.complaints(&call.arguments, MAX_COMPLAINTS);
         (!errors.is_empty())
             .then(|| format!("The arguments do not fit the tool: {}.", errors.join("; ")))
     }
 
     /// Runs a call that has been checked, for `usual` unless the tool says otherwise, never longer
     /// than what is `left`. Of a result of more than `most` bytes the model gets the beginning.
-    pub(super) async fn run(
+    pub(crate) async fn run(
         &self,
         name: &str,
         run: Invocation,

@@ -2,6 +2,7 @@
 
 mod crash;
 mod hooks;
+mod hostile;
 mod kit;
 mod limits;
 mod people;

@@ -103,7 +103,7 @@ async fn a_newer_note_replaces_an_older_one() {
             texts(&memory, "安住在柏林还是巴黎？", &[scope]).await,
             ["安住在上海。"]
         );
-        assert_eq!(memory.notes(scope).unwrap(), [third.clone()]);
+        assert_eq!(memory.notes(scope).unwrap(), std::slice::from_ref(&third));
         assert_eq!(
             memory.history(third.id).unwrap(),
             [second.clone(), first.clone()]

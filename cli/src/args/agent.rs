@@ -30,6 +30,9 @@ pub struct AgentArgs {
     /// The tools it has; by default the calculator and what --docs, --collection, --files and --memory are for
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAMES")]
     pub tools: Vec<ToolName>,
+    /// Servers whose tools it has, too: {"mcpServers": {NAME: {"command": …} or {"url": …}}}
+    #[arg(long, value_name = "FILE")]
+    pub mcp_config: Option<PathBuf>,
     /// What runs without asking
     #[arg(long, value_enum, default_value_t = Approve::Ask)]
     pub approve: Approve,

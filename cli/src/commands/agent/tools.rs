@@ -10,7 +10,7 @@ use corbie_agents::{
 use corbie_core::{Embedder, Error, ErrorKind, Journal};
 use corbie_vectorstores::SearchMode;
 
-use super::super::ingest;
+use super::super::{ingest, mcp::servers};
 use crate::app::App;
 use crate::args::{AgentArgs, Place, ToolName};
 
@@ -78,9 +78,12 @@ pub async fn assemble(app: &App, args: &AgentArgs, journal: &dyn Journal) -> Res
         add(&mut all, [tools::CodeOptions::default().tool()])?;
     }
     let is_long = [ToolName::Files, ToolName::Fetch, ToolName::Code];
-    if args.files.is_some() || is_long.into_iter().any(named) {
+    if args.files.is_some() || args.mcp_config.is_some() || is_long.into_iter().any(named) {
         let folder = Path::new(app.settings.get("data_dir")).join("results");
         all.offload(Offload::new(folder))?;
+    }
+    if let Some(file) = &args.mcp_config {
+        servers::add(app, file, &mut all).await?;
     }
     Ok(all)
 }

@@ -46,8 +46,17 @@ struct Kind {
     words: Vec<String>,
     /// For each argument the names that tools give it.
     arguments: BTreeMap<String, Vec<String>>,
+    /// Codes that its arguments are written in, and how people name them.
+    #[serde(default)]
+    glossary: Vec<Code>,
     #[serde(flatten)]
     shown: Languages<Demonstration>,
+}
+
+#[derive(Deserialize)]
+struct Code {
+    code: String,
+    names: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -75,8 +84,8 @@ pub(super) fn without_tool(chinese: bool) -> &'static [String] {
     BANK.none.of(chinese)
 }
 
-/// Demonstrations of a tool in its own names; none where no kind fits it.
-pub(super) fn of(tool: &ToolSpec, chinese: bool) -> Vec<Demonstration> {
+/// The kind that a tool is of, and for each of its arguments the tool's name of it.
+fn kind(tool: &ToolSpec) -> Option<(&'static Kind, BTreeMap<&'static str, &str>)> {
     let words = words(&format!("{} {}", tool.name, tool.description));
     let is_named = |word: &String| match word.chars().any(is_han) {
         true => tool.description.contains(word.as_str()) || tool.name.contains(word.as_str()),
@@ -89,7 +98,54 @@ pub(super) fn of(tool: &ToolSpec, chinese: bool) -> Vec<Demonstration> {
     });
     // The first of those that fit best.
     let best = fitting.rev().max_by_key(|(named, _, _)| *named);
-    let Some((_, kind, names)) = best else {
+    best.map(|(_, kind, names)| (kind, names))
+}
+
+/// A question with the code behind each name of one, if the tool's arguments are codes: what a
+/// small model does not know, it can copy.
+pub(super) fn annotated(tool: &ToolSpec, question: &str) -> String {
+    let codes = kind(tool).map_or(&[][..], |(kind, _)| &kind.glossary);
+    let mut names: Vec<(&str, &str)> = codes
+        .iter()
+        .flat_map(|it| {
+            it.names
+                .iter()
+                .map(|name| (name.as_str(), it.code.as_str()))
+        })
+        .collect();
+    names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    let mut text = String::with_capacity(question.len() + 16);
+    let mut rest = question;
+    let mut before = ' ';
+    while let Some(next) = rest.chars().next() {
+        let found = names.iter().find(|(name, _)| {
+            let (Some(head), Some(tail)) = (rest.get(..name.len()), rest.get(name.len()..)) else {
+                return false;
+            };
+            // A word of letters is not a part of a longer one.
+            let latin = |c: char| c.is_alphabetic() && !is_han(c);
+            let within =
+                name.is_ascii() && (latin(before) || tail.chars().next().is_some_and(latin));
+            head.eq_ignore_ascii_case(name) && !within
+        });
+        let length = match found {
+            Some((name, _)) => name.len(),
+            None => next.len_utf8(),
+        };
+        let (head, tail) = rest.split_at(length);
+        text.push_str(head);
+        if let Some((_, code)) = found {
+            text.push_str(&format!(" ({code})"));
+        }
+        before = head.chars().next_back().unwrap_or(' ');
+        rest = tail;
+    }
+    text
+}
+
+/// Demonstrations of a tool in its own names; none where no kind fits it.
+pub(super) fn of(tool: &ToolSpec, chinese: bool) -> Vec<Demonstration> {
+    let Some((kind, names)) = kind(tool) else {
         return Vec::new();
     };
     let renamed = |shown: &Demonstration| {
@@ -146,7 +202,7 @@ fn tool_order(tool: &ToolSpec) -> impl Iterator<Item = &str> {
 
 /// For each argument of the kind the tool's name of it, if the tool needs no others and takes
 /// values of these types.
-fn names<'a>(kind: &'a Kind, tool: &'a ToolSpec) -> Option<BTreeMap<&'a str, &'a str>> {
+fn names<'a>(kind: &'static Kind, tool: &'a ToolSpec) -> Option<BTreeMap<&'static str, &'a str>> {
     let required = tool.parameters["required"].as_array().into_iter().flatten();
     let required: Vec<&str> = required.filter_map(Value::as_str).collect();
     let example = &kind.shown.english.first()?.arguments;
@@ -282,6 +338,29 @@ mod tests {
         for tool in others {
             assert_eq!(of(&tool, false), [], "{tool:?}");
         }
+    }
+
+    #[test]
+    fn codes_stand_behind_their_names() {
+        let text = json!({"type": "string"});
+        let money = json!({"amount": {"type": "number"}, "from": text, "to": text});
+        let all = json!(["amount", "from", "to"]);
+        let exchange = tool("exchange", "Converts money", &money, &all);
+        let cases = [
+            (
+                "How many Canadian dollars are 5 pounds?",
+                "How many Canadian dollars (CAD) are 5 pounds (GBP)?",
+            ),
+            ("9港币换成欧元", "9港币 (HKD)换成欧元 (EUR)"),
+            ("5 USD for a wonder", "5 USD for a wonder"),
+            ("I won 3 Euros. é", "I won (KRW) 3 Euros (EUR). é"),
+            ("", ""),
+        ];
+        for (question, expected) in cases {
+            assert_eq!(annotated(&exchange, question), expected);
+        }
+        let search = tool("search", "", &json!({"query": text}), &json!(["query"]));
+        assert_eq!(annotated(&search, "5 pounds"), "5 pounds");
     }
 
     #[test]

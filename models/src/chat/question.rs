@@ -21,8 +21,8 @@ use crate::tokenizer::EncodeOptions;
 /// So many questions are shown of each tool.
 const SHOWN: usize = 4;
 
-/// A tool is called that makes the question likelier by so much than nothing does, in natural
-/// logarithms. Any description makes any question a little likelier.
+/// A tool of whose use nothing is shown is called if it makes the question likelier by so much
+/// than nothing does, in natural logarithms: any description makes any question a little likelier.
 const MARGIN: f64 = 10.0;
 
 /// So many characters of a question are weighed: what it is for is said before.
@@ -109,13 +109,19 @@ impl LocalChatModel {
                 best = index;
             }
         }
-        let margins = [MARGIN, 0.0];
+        let Some(tool) = request.tools.get(best) else {
+            return Ok(None);
+        };
+        // What is shown of its use is weighed against questions of which as much is shown.
+        let shown = fitting && !demonstrations::of(tool, chinese).is_empty();
+        let margin = if shown { f64::NEG_INFINITY } else { MARGIN };
+        let margins = [margin, 0.0];
         let needed = others
             .iter()
             .zip(margins)
             .map(|(score, margin)| score + margin);
         let needed = needed.fold(f64::NEG_INFINITY, f64::max);
-        Ok(request.tools.get(best).filter(|_| tools[best] > needed))
+        Ok((tools[best] > needed).then_some(tool))
     }
 
     /// The tokens of a context and of the question that follows it, as they are together.
@@ -156,8 +162,14 @@ impl LocalChatModel {
                     name: tool.name.clone(),
                     arguments: Value::Object(shown.arguments),
                 });
-                [Message::user(shown.ask), answer]
+                [
+                    Message::user(demonstrations::annotated(tool, &shown.ask)),
+                    answer,
+                ]
             });
+            let turns: Vec<Message> = turns.collect();
+            let question = &mut request.messages[at].content;
+            *question = demonstrations::annotated(tool, question);
             request.messages.splice(at..at, turns);
         }
         self.prompt(&request)

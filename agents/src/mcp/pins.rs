@@ -71,8 +71,8 @@ impl Pins {
     ///
     /// # Errors
     ///
-    /// [`Malformed`](ErrorKind::Malformed) for a file that is none of these, or of a newer version;
-    /// [`Io`](ErrorKind::Io).
+    /// [`Malformed`](corbie_core::ErrorKind::Malformed) for a file that is none of these, or of a
+    /// newer version; [`Io`](corbie_core::ErrorKind::Io).
     pub fn open(path: &Path) -> Result<Self> {
         Ok(Self {
             connection: Mutex::new(FILE.open(path)?),

@@ -10,22 +10,29 @@ use futures::channel::oneshot;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use serde_json::Value;
 
-/// Marks the file as a journal of Corbie ("CRBJ").
-const APPLICATION: i64 = 0x4352_424A;
-/// The layout of the tables. A newer one is refused.
-const FORMAT: i64 = 1;
+use crate::sqlite::Kind;
 
-const TABLES: &str = "
-    CREATE TABLE events (
-        run TEXT NOT NULL,
-        sequence INTEGER NOT NULL,
-        event TEXT NOT NULL,
-        PRIMARY KEY (run, sequence)
-    ) STRICT, WITHOUT ROWID;
-";
+const FILE: Kind = Kind {
+    name: "journal",
+    // "CRBJ"
+    application: 0x4352_424A,
+    format: 1,
+    tables: "
+        CREATE TABLE events (
+            run TEXT NOT NULL,
+            sequence INTEGER NOT NULL,
+            event TEXT NOT NULL,
+            PRIMARY KEY (run, sequence)
+        ) STRICT, WITHOUT ROWID;
+    ",
+};
 
 /// The most events that are written with one sync.
 const MAX_GROUP: usize = 1024;
+/// How long a group waits for the next event, while it is smaller than the one before.
+const GATHER: Duration = Duration::from_micros(200);
+/// Pages of the log after which they are moved into the tables (16 MiB).
+const LOG_PAGES: u32 = 4096;
 
 /// A [`Journal`] in an SQLite file. An event is durable when its append returns; events that
 /// come together, of whatever runs, share one sync.
@@ -68,9 +75,11 @@ impl SqliteJournal {
     /// [`Malformed`](ErrorKind::Malformed) for a file that is no journal, or one of a newer
     /// version; [`Io`](ErrorKind::Io).
     pub fn open(path: &Path) -> Result<Self> {
-        let writing = connect(path)?;
-        prepare(&writing, path)?;
-        let reader = Mutex::new(connect(path)?);
+        let writing = FILE.open(path)?;
+        writing
+            .pragma_update(None, "wal_autocheckpoint", LOG_PAGES)
+            .map_err(|error| FILE.failed(path, error))?;
+        let reader = Mutex::new(FILE.connect(path)?);
         let (writer, appends) = channel();
         let place = path.to_owned();
         let thread = std::thread::Builder::new()
@@ -101,7 +110,7 @@ impl SqliteJournal {
 
     fn reading<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        work(&reader).map_err(|error| failed(&self.path, error))
+        work(&reader).map_err(|error| FILE.failed(&self.path, error))
     }
 }
 
@@ -133,7 +142,7 @@ impl Journal for SqliteJournal {
         Box::pin(async move {
             let gone = || {
                 let cause = "the thread that writes it ended";
-                Error::new(ErrorKind::Internal, subject(&self.path), cause)
+                Error::new(ErrorKind::Internal, FILE.subject(&self.path), cause)
             };
             match sent {
                 Some(Ok(())) => written.await.map_err(|_| gone())?,
@@ -156,7 +165,7 @@ impl Journal for SqliteJournal {
             let entry = |(sequence, event): (i64, String)| {
                 let event = serde_json::from_str(&event).map_err(|error| {
                     let cause = format!("event {sequence} of run `{run}` is damaged: {error}");
-                    Error::new(ErrorKind::Malformed, subject(&self.path), cause)
+                    Error::new(ErrorKind::Malformed, FILE.subject(&self.path), cause)
                 })?;
                 let sequence = u64::try_from(sequence).unwrap_or(0);
                 Ok(JournalEntry { sequence, event })
@@ -168,9 +177,19 @@ impl Journal for SqliteJournal {
 
 /// Writes what comes, in groups, until nobody can send any more.
 fn write(mut connection: Connection, appends: &Receiver<Append>, path: &Path) {
+    // Runs that wait for one sync come back together: without a moment's patience the first of
+    // them would have a sync of its own, and the others another. A lone run never waits.
+    let mut expected = 1;
     while let Ok(first) = appends.recv() {
         let mut group = vec![first];
         group.extend(appends.try_iter().take(MAX_GROUP - 1));
+        while group.len() < expected
+            && let Ok(next) = appends.recv_timeout(GATHER)
+        {
+            group.push(next);
+            group.extend(appends.try_iter().take(MAX_GROUP - group.len()));
+        }
+        expected = group.len();
         let results = write_group(&mut connection, &group);
         match results {
             Ok(results) => {
@@ -182,7 +201,7 @@ fn write(mut connection: Connection, appends: &Receiver<Append>, path: &Path) {
             Err(error) => {
                 let cause = error.to_string();
                 for append in group {
-                    let error = Error::new(ErrorKind::Io, subject(path), &cause);
+                    let error = Error::new(ErrorKind::Io, FILE.subject(path), &cause);
                     drop(append.done.send(Err(error)));
                 }
             }
@@ -221,61 +240,4 @@ fn write_group(
     }
     transaction.commit()?;
     Ok(results)
-}
-
-fn connect(path: &Path) -> Result<Connection> {
-    let connection = Connection::open(path).map_err(|error| failed(path, error))?;
-    let wait = connection.busy_timeout(Duration::from_secs(5));
-    wait.map_err(|error| failed(path, error))?;
-    Ok(connection)
-}
-
-/// Nothing is written before the format is known to be ours.
-fn prepare(connection: &Connection, path: &Path) -> Result<()> {
-    let number = |pragma: &str| -> Result<i64> {
-        let value = connection.pragma_query_value(None, pragma, |row| row.get(0));
-        value.map_err(|error| failed(path, error))
-    };
-    let (application, format) = (number("application_id")?, number("user_version")?);
-    let foreign = |cause: &str| Err(Error::new(ErrorKind::Malformed, subject(path), cause));
-    let objects: i64 = connection
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(|error| failed(path, error))?;
-    let is_new = application == 0 && format == 0 && objects == 0;
-    if !is_new && application != APPLICATION {
-        return foreign("it is no journal of Corbie");
-    }
-    if format > FORMAT {
-        return foreign("a newer version of Corbie wrote it");
-    }
-    let setup = || -> rusqlite::Result<()> {
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        if is_new {
-            let script = format!(
-                "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION}; \
-                 PRAGMA user_version = {FORMAT}; COMMIT;"
-            );
-            connection.execute_batch(&script)?;
-        }
-        Ok(())
-    };
-    setup().map_err(|error| failed(path, error))
-}
-
-fn subject(path: &Path) -> String {
-    format!("journal {}", path.display())
-}
-
-fn failed(path: &Path, error: rusqlite::Error) -> Error {
-    let kind = match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
-            ErrorKind::Malformed
-        }
-        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-            ErrorKind::Busy
-        }
-        _ => ErrorKind::Io,
-    };
-    Error::new(kind, subject(path), &error).caused_by(error)
 }

@@ -12,21 +12,32 @@
 //! | [`QuestionCheck`] | may it be asked? |
 //! | [`Conversation`] | how does one question follow another? |
 //! | [`Agent`] | what must be done to reach a goal, and what came of it? |
+//! | [`plan`] | which steps lead there, and what when one of them fails? |
+//! | `mcp` | which tools do other programs have, and what may they use of ours? |
+//! | [`tools`] | what can it do? |
+//! | [`Memory`] | what does it still know the next time? |
 
 mod agent;
 mod answer;
 mod check;
 mod conversation;
 pub mod eval;
+mod examples;
 mod journal;
+#[cfg(feature = "mcp")]
+pub mod mcp;
+mod memory;
+pub mod plan;
+mod sqlite;
 mod text;
 pub mod tools;
 
 pub use agent::{
-    ASK_PERSON, Action, Agent, AgentEvent, AgentOptions, Budget, CallState, CallStatus, Decision,
-    FunctionTool, Inquiry, JOURNAL_VERSION, Judgement, Limit, Next, Outcome, Pending, Policy,
-    Prices, Record, Rule, Run, RunEvent, RunState, Spent, ToolResult, ToolRetrieval, Tools,
-    Watcher, fresh_run_id, history, typed,
+    ASK_PERSON, Action, Agent, AgentEvent, AgentOptions, Budget, Bundle, CallState, CallStatus,
+    Decision, Delegate, FunctionTool, HAND_OFF, Hook, Inquiry, JOURNAL_VERSION, Judgement, Limit,
+    Next, Offload, Outcome, Peer, Pending, Policy, Prices, READ_RESULT, Record, Rule, Ruling, Run,
+    RunEvent, RunState, Spent, ToolResult, ToolRetrieval, Tools, Watcher, fork, fresh_run_id,
+    history, typed,
 };
 pub use answer::{
     Answer, AnswerEvent, AnswerOptions, AnswerStream, Answerer, Citation, Evidence,
@@ -35,4 +46,6 @@ pub use answer::{
 pub use check::QuestionCheck;
 pub use conversation::{Conversation, Turn};
 pub use corbie_macros::tool;
+pub use examples::{Example, Examples, demonstrations};
 pub use journal::SqliteJournal;
+pub use memory::{Memory, MemoryOptions, MemoryTools, NewNote, Note};

@@ -82,12 +82,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("--ours", required=True, help="the `logits` example")
-    parser.add_argument("--precision", action="append", choices=["quantized", "f32"])
+    parser.add_argument("--precision", action="append", choices=["quantized", "fine", "f32"])
     parser.add_argument("--text", type=Path, action="append")
     parser.add_argument("--tokens", type=int, default=2000, help="of all passages together")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
-    precisions = arguments.precision or ["quantized", "f32"]
+    precisions = arguments.precision or ["quantized", "fine", "f32"]
     torch.set_num_threads(arguments.threads)
 
     from llama_cpp import Llama

@@ -14,6 +14,7 @@ use corbie_core::{
 use corbie_loaders::{IsolatedParser, SplitOptions, TokenSplitter, WorkerCommand};
 use corbie_models::chat::LocalChatOptions;
 use corbie_models::hub::{DEFAULT_CHAT, Hub, HubOptions, LocalModel, suggest};
+use corbie_models::kernels::Precision;
 use corbie_models::pool::PoolOptions;
 use corbie_models::{ModelName, Models, memory_bytes};
 use corbie_vectorstores::SearchMode;
@@ -227,6 +228,10 @@ fn models(settings: &Settings, options: LocalChatOptions) -> Result<Models> {
     let mut hub = HubOptions::from_env(variable)?;
     hub.offline |= settings.switch("offline")?;
     let pool = pool_options(settings)?;
+    let options = LocalChatOptions {
+        precision: precision(settings)?,
+        ..options
+    };
     Ok(Models::with_options(Hub::new(hub), variable, pool, options))
 }
 
@@ -246,6 +251,16 @@ fn open_store() -> OpenStore {
 #[cfg(not(feature = "edge"))]
 fn open_store() -> OpenStore {
     corbie_vectorstores::index::memory_stores()
+}
+
+/// How local chat models multiply.
+pub fn precision(settings: &Settings) -> Result<Precision> {
+    settings.parsed("precision", |value| match value {
+        "quick" => Some(Precision::Quantized),
+        "fine" => Some(Precision::Fine),
+        "f32" => Some(Precision::F32),
+        _ => None,
+    })
 }
 
 /// What the models in memory may take: as set, or the usual share of the machine's memory.

@@ -2,6 +2,7 @@
 
 mod agent;
 mod eval;
+mod mcp;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use agent::{AgentArgs, Approve, RunsCommand, ToolName};
 pub use eval::{Aids, EvalCallsArgs, EvalToolsArgs};
+pub use mcp::{McpArgs, McpCommand, McpServer, ServeArgs};
 
 /// Ask your documents: everything runs on this machine.
 #[derive(Debug, Parser)]
@@ -69,6 +71,8 @@ pub enum Command {
     /// What agents did on this machine
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Serve collections and tools to other programs (Model Context Protocol)
+    Mcp(McpArgs),
     /// The models on this machine and those that can be fetched
     #[command(subcommand)]
     Models(ModelsCommand),
@@ -366,9 +370,6 @@ pub struct GenerateArgs {
     /// Makes the choice repeatable
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Compute in f32, without rounding activations
-    #[arg(long)]
-    pub f32: bool,
     #[command(flatten)]
     pub form: FormArgs,
 }

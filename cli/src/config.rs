@@ -45,6 +45,12 @@ const KEYS: &[Key] = &[
         help: "the most memory of all models together, such as 6GB; empty: three quarters of the machine's",
     },
     Key {
+        name: "precision",
+        variable: "CORBIE_PRECISION",
+        default: "quick",
+        help: "arithmetic of local chat models: quick (activations of 8 bits), fine (16 bits) or f32",
+    },
+    Key {
         name: "mode",
         variable: "CORBIE_MODE",
         default: "hybrid",

@@ -24,10 +24,13 @@
 //! The feature `testing` adds fakes (a scripted chat model, a deterministic embedder, an
 //! in-memory journal) and one conformance function for each trait.
 
+mod clock;
 mod document;
 mod error;
 mod filter;
 pub mod ids;
+mod names;
+pub mod schema;
 
 mod load;
 mod split;
@@ -50,12 +53,14 @@ pub use chat::{
     ChatEvent, ChatModel, ChatModelInfo, ChatReply, ChatRequest, ChatStream, FinishReason, Message,
     ResponseFormat, Role, Sampling, ToolChoice, Usage,
 };
+pub use clock::{Clock, SystemClock};
 pub use document::{Chunk, Document, Heading, Hit, Metadata, Page, Scores, Span};
 pub use embed::{EmbedKind, Embedder, EmbedderInfo, EmbedderTokens, Embedding};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, Range};
 pub use journal::{Journal, JournalEntry};
 pub use load::{Item, Listing, MediaType, Parser, Skipped, Source};
+pub use names::is_plain_path;
 pub use prompt::PromptTemplate;
 pub use retrieve::{Reranker, RetrieveRequest, Retriever};
 pub use split::{Splitter, TokenCounter};

@@ -1,7 +1,9 @@
 //! Acting: functions that a model may call.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -60,7 +62,12 @@ pub struct Invocation {
     /// Names the effect: the same for every attempt at it, and of no other. Services that take an
     /// idempotency key want this one.
     pub key: String,
+    /// Whether text from outside is in the conversation that led to it, so that it may be what
+    /// somebody else wants. It is, unless whoever runs the tool knows better.
+    pub tainted: bool,
     progress: Option<Listener>,
+    outside: Arc<AtomicBool>,
+    context: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Invocation {
@@ -69,7 +76,10 @@ impl Invocation {
         Self {
             arguments,
             key: key.into(),
+            tainted: true,
             progress: None,
+            outside: Arc::default(),
+            context: None,
         }
     }
 
@@ -78,6 +88,36 @@ impl Invocation {
     pub fn on_progress(mut self, listener: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.progress = Some(Arc::new(listener));
         self
+    }
+
+    /// Hands along something of the caller's that tools of its own kind know.
+    #[must_use]
+    pub fn with_context(mut self, context: Arc<dyn Any + Send + Sync>) -> Self {
+        self.context = Some(context);
+        self
+    }
+
+    /// What the caller handed along, if it is of this type.
+    pub fn context<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.context.as_ref()?).downcast().ok()
+    }
+
+    /// The same in a conversation with or without text from outside.
+    #[must_use]
+    pub fn with_taint(mut self, tainted: bool) -> Self {
+        self.tainted = tainted;
+        self
+    }
+
+    /// Says that this one result holds text from outside, though the tool's
+    /// [`Effects::trusted`] says that its results do not.
+    pub fn brings_outside_text(&self) {
+        self.outside.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it, or a copy of it, was said to bring text from outside.
+    pub fn has_outside_text(&self) -> bool {
+        self.outside.load(Ordering::Relaxed)
     }
 
     /// Tells whoever watches how it gets on.
@@ -93,6 +133,7 @@ impl fmt::Debug for Invocation {
         f.debug_struct("Invocation")
             .field("arguments", &self.arguments)
             .field("key", &self.key)
+            .field("tainted", &self.tainted)
             .finish_non_exhaustive()
     }
 }
@@ -130,7 +171,8 @@ pub trait Tool: Send + Sync {
         Effects::default()
     }
 
-    /// How long one run may take; `None`: as long as the agent allows.
+    /// How long one run may take; `None`: as long as is usual for the agent. What is left of the
+    /// whole run's time limits both.
     fn timeout(&self) -> Option<Duration> {
         None
     }

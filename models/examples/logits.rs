@@ -20,9 +20,10 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (path, precision) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [path] | [path, "quantized"] => (path, Precision::Quantized),
+        [path, "fine"] => (path, Precision::Fine),
         [path, "f32"] => (path, Precision::F32),
         _ => {
-            let cause = "they must be MODEL.gguf and, if wanted, `quantized` or `f32`";
+            let cause = "they must be MODEL.gguf and, if wanted, `quantized`, `fine` or `f32`";
             return Err(Error::new(ErrorKind::BadInput, "arguments", cause));
         }
     };

@@ -4,13 +4,15 @@
 //! cargo run --release -p corbie-models --example speed -- MODEL.gguf [PROMPT] [WRITTEN] [RUNS]
 //! ```
 //!
-//! Prints medians over the runs, and the most memory the process had.
+//! Prints medians over the runs, and the most memory the process had. `CORBIE_PRECISION=fine` (or
+//! `f32`) has it computed more exactly.
 
 use std::path::Path;
 use std::time::Instant;
 
 use corbie_core::{Error, ErrorKind, Result};
 use corbie_models::chat::{GenerateOptions, LocalChatModel, LocalChatOptions};
+use corbie_models::kernels::Precision;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -32,7 +34,7 @@ async fn main() -> Result<()> {
         (number(700) as u32, number(128), number(5) as u32);
 
     let begun = Instant::now();
-    let model = LocalChatModel::load(Path::new(&path), LocalChatOptions::default())?;
+    let model = LocalChatModel::load(Path::new(&path), options()?)?;
     report("load", begun.elapsed().as_secs_f64(), "s");
 
     let (mut prefill, mut decode) = (Vec::new(), Vec::new());
@@ -58,6 +60,22 @@ async fn main() -> Result<()> {
         report_line(line);
     }
     Ok(())
+}
+
+fn options() -> Result<LocalChatOptions> {
+    let precision = match std::env::var("CORBIE_PRECISION").as_deref() {
+        Err(_) | Ok("quick") => Precision::Quantized,
+        Ok("fine") => Precision::Fine,
+        Ok("f32") => Precision::F32,
+        Ok(other) => {
+            let cause = format!("`{other}` is none of quick, fine, f32");
+            return Err(Error::new(ErrorKind::BadInput, "CORBIE_PRECISION", cause));
+        }
+    };
+    Ok(LocalChatOptions {
+        precision,
+        ..LocalChatOptions::default()
+    })
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -24,5 +24,5 @@ mod retriever;
 #[cfg(feature = "edge")]
 pub use edge::{EdgeOptions, EdgeStore, edge_stores};
 pub use memory::MemoryStore;
-pub use rank::fuse;
+pub use rank::{fuse, inverse_frequency};
 pub use retriever::{SearchMode, StoreRetriever};

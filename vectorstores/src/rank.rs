@@ -62,7 +62,7 @@ pub fn fuse(rankings: &[(f32, &[Ranked])]) -> Vec<Ranked> {
 
 /// The inverse document frequency of BM25 for a term that `frequency` of `points` points hold:
 /// `ln(1 + (N - n + 0.5) / (n + 0.5))` (Robertson and Zaragoza, 2009, kept positive).
-pub(crate) fn inverse_frequency(points: usize, frequency: usize) -> f32 {
+pub fn inverse_frequency(points: usize, frequency: usize) -> f32 {
     let (points, frequency) = (points as f32, frequency as f32);
     (1.0 + (points - frequency + 0.5) / (frequency + 0.5)).ln()
 }

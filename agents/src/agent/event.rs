@@ -4,7 +4,7 @@ use corbie_core::{FinishReason, Message, Usage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Spent};
 use super::policy::Rule;
 
 /// The version of the journal's format.
@@ -34,6 +34,17 @@ pub enum RunEvent {
         /// Whether the goal holds text from outside, such as passages of documents.
         tainted: bool,
     },
+    /// It is a copy of the beginning of another run, which follows.
+    Forked {
+        /// The version of the format.
+        version: u32,
+        /// The other run.
+        from: String,
+        /// Answers of the model that are copied.
+        steps: usize,
+        /// Events that are copied.
+        events: usize,
+    },
     /// The model answered.
     Replied {
         /// Its answer, calls and thoughts among it.
@@ -42,6 +53,9 @@ pub enum RunEvent {
         finish: FinishReason,
         /// What it cost.
         usage: Usage,
+        /// How many calls of the answer were too many and are not in it.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        dropped: usize,
     },
     /// It was decided about a call.
     Judged {
@@ -49,6 +63,13 @@ pub enum RunEvent {
         call: String,
         /// What was decided.
         judgement: Judgement,
+    },
+    /// A hook gave a call other arguments, before it was decided about.
+    Amended {
+        /// The call's id.
+        call: String,
+        /// The arguments.
+        arguments: Value,
     },
     /// A person allowed calls of a kind for the rest of the run.
     Granted {
@@ -74,6 +95,20 @@ pub enum RunEvent {
         /// In these words.
         text: String,
     },
+    /// Another agent takes the conversation over.
+    HandedOff {
+        /// Its name.
+        to: String,
+    },
+    /// Old messages are read as this summary from now on.
+    Summarised {
+        /// How many messages behind the goal.
+        messages: usize,
+        /// The summary.
+        text: String,
+        /// What making it cost.
+        usage: Usage,
+    },
     /// A person said something more.
     Told {
         /// What.
@@ -86,6 +121,10 @@ pub enum RunEvent {
     },
     /// It goes on after a stop.
     Resumed,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// What is decided about a call.
@@ -113,15 +152,27 @@ pub struct ToolResult {
     /// Whether the content is the application's own words.
     #[serde(default)]
     pub trusted: bool,
+    /// What another agent used to make it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<Spent>,
 }
 
 impl ToolResult {
+    /// The application's own words.
+    pub fn trusted(content: impl Into<String>) -> Self {
+        Self {
+            content: content.into(),
+            failed: false,
+            trusted: true,
+            spent: None,
+        }
+    }
+
     /// What the model is told when a tool did not do what it asked.
     pub fn failure(content: impl Into<String>) -> Self {
         Self {
-            content: content.into(),
             failed: true,
-            trusted: true,
+            ..Self::trusted(content)
         }
     }
 }

@@ -1,20 +1,31 @@
 //! Agents: a model that calls functions, looks at what they give, and answers.
 //!
 //! A run is a fold over its events ([`RunState`], which does no I/O); an [`Agent`] drives it: it
-//! asks the model, lets a [`Policy`] judge the calls, runs them, and writes every event to a
-//! [`Journal`] before acting on it. So a run survives the process: an effect
+//! asks the model, lets a [`Policy`] judge the calls, runs them, and writes what happens to a
+//! [`Journal`]: answers before they are acted on, effects before they begin and behind their end,
+//! what only follows from others together with the next. So a run survives the process: an effect
 //! that was seen to end is never repeated, and one that was not stops the run with a question.
 
+mod arguments;
+mod ask;
 mod calls;
+mod delegate;
 mod event;
+mod family;
+mod fork;
 mod function;
+mod handoff;
+mod hook;
 mod narrow;
+mod offload;
 mod outcome;
 mod person;
 mod policy;
 mod progress;
 mod runner;
 mod state;
+mod structured;
+mod summary;
 mod tools;
 pub mod typed;
 mod window;
@@ -26,14 +37,21 @@ use corbie_core::{
     ChatModel, Journal, Message, ResponseFormat, Result, Sampling, ToolCall, ToolChoice,
 };
 
+pub use delegate::Delegate;
 pub use event::{JOURNAL_VERSION, Judgement, Record, RunEvent, ToolResult};
+pub use fork::fork;
 pub use function::FunctionTool;
+pub use handoff::{HAND_OFF, Peer};
+pub use hook::{Bundle, Hook, Ruling};
 pub use narrow::ToolRetrieval;
+pub use offload::{Offload, READ_RESULT};
 pub use outcome::{Budget, Inquiry, Limit, Outcome, Pending, Prices, Spent};
 pub use person::Decision;
 pub use policy::{Action, Policy, Rule};
 pub use runner::{fresh_run_id, history};
 pub use state::{CallState, CallStatus, Next, RunState};
+#[cfg(feature = "mcp")]
+pub(crate) use tools::Ran;
 pub use tools::Tools;
 
 /// The name of the tool by which a model asks the person.
@@ -60,10 +78,16 @@ const MAX_CALLS: usize = 32;
 /// ```
 #[derive(Clone)]
 pub struct Agent {
+    /// Its name, for other agents and for traces.
+    pub name: String,
     /// What plans and answers.
     pub model: Arc<dyn ChatModel>,
     /// What it may call.
     pub tools: Tools,
+    /// What steps in before and after the model and the tools, in this order.
+    pub hooks: Vec<Arc<dyn Hook>>,
+    /// Agents that the conversation may be handed to.
+    pub peers: Vec<Peer>,
     /// Where events are kept; `None`: nowhere, so a run cannot be resumed.
     pub journal: Option<Arc<dyn Journal>>,
     /// How it works.
@@ -89,12 +113,18 @@ pub struct AgentOptions {
     pub sampling: Sampling,
     /// The most tokens of one answer of the model; `None`: what the context leaves.
     pub max_tokens: Option<usize>,
-    /// How long one call may take.
+    /// How long one call may take, where the tool does not say.
     pub tool_timeout: Duration,
     /// The most bytes of one result.
     pub result_bytes: usize,
     /// Whether the model may ask the person.
     pub ask_person: bool,
+    /// Whether the model summarises what the context holds no longer, before it is left out.
+    pub summarise: bool,
+    /// How deep runs of other agents ([`Delegate`]) may be nested.
+    pub max_depth: usize,
+    /// How many runs of other agents a run may begin, theirs included.
+    pub max_sub_runs: usize,
 }
 
 impl Default for AgentOptions {
@@ -111,6 +141,9 @@ impl Default for AgentOptions {
             tool_timeout: Duration::from_secs(60),
             result_bytes: 8 << 10,
             ask_person: false,
+            summarise: false,
+            max_depth: 3,
+            max_sub_runs: 16,
         }
     }
 }
@@ -126,6 +159,8 @@ pub struct Run {
     pub messages: Vec<Message>,
     /// What it used.
     pub spent: Spent,
+    /// Whether text from outside came into the conversation.
+    pub tainted: bool,
 }
 
 /// What whoever watches a run sees.
@@ -166,8 +201,11 @@ impl Agent {
     /// An agent without tools.
     pub fn new(model: Arc<dyn ChatModel>) -> Self {
         Self {
+            name: "agent".into(),
             model,
             tools: Tools::default(),
+            hooks: Vec::new(),
+            peers: Vec::new(),
             journal: None,
             options: AgentOptions::default(),
         }
@@ -186,6 +224,7 @@ impl Agent {
 impl std::fmt::Debug for Agent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Agent")
+            .field("name", &self.name)
             .field("model", self.model.info())
             .field("tools", &self.tools)
             .field("options", &self.options)

@@ -57,6 +57,22 @@ impl Outcome {
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Refused { .. })
     }
+
+    /// The same as seen from the run whose call `parent` this run is: calls are named below it.
+    pub(super) fn of_call(mut self, parent: &str) -> Self {
+        let below = |id: &mut String| *id = format!("{parent}/{id}");
+        match &mut self {
+            Self::NeedsApproval { calls } => {
+                calls.iter_mut().for_each(|it| below(&mut it.call.id));
+            }
+            Self::NeedsInput { question } => match question {
+                Inquiry::Model { call, .. } => below(call),
+                Inquiry::Unfinished { call, .. } => below(&mut call.id),
+            },
+            _ => {}
+        }
+        self
+    }
 }
 
 /// A call that waits for a person.

@@ -64,6 +64,35 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// The call it is about.
+    pub fn call(&self) -> Option<&str> {
+        match self {
+            Self::Approve { call }
+            | Self::ApproveTool { call }
+            | Self::ApproveAlike { call }
+            | Self::Edit { call, .. }
+            | Self::Reject { call, .. }
+            | Self::Answer { call, .. }
+            | Self::Repeat { call } => Some(call),
+            Self::Say { .. } => None,
+        }
+    }
+
+    /// The same about another call.
+    pub(super) fn about(mut self, other: &str) -> Self {
+        match &mut self {
+            Self::Approve { call }
+            | Self::ApproveTool { call }
+            | Self::ApproveAlike { call }
+            | Self::Edit { call, .. }
+            | Self::Reject { call, .. }
+            | Self::Answer { call, .. }
+            | Self::Repeat { call } => other.clone_into(call),
+            Self::Say { .. } => {}
+        }
+        self
+    }
+
     /// What it makes happen.
     ///
     /// # Errors
@@ -77,11 +106,7 @@ impl Decision {
         };
         let ended = |call: String, result: String| RunEvent::Ended {
             call,
-            result: ToolResult {
-                content: result,
-                failed: false,
-                trusted: true,
-            },
+            result: ToolResult::trusted(result),
         };
         Ok(match self {
             Self::Approve { call } => {

@@ -22,6 +22,8 @@ pub(super) struct Progress {
     stale: usize,
     failures: usize,
     nudged: bool,
+    /// Whether nothing was seen since.
+    just_nudged: bool,
     /// What it does over and over.
     habit: String,
 }
@@ -39,6 +41,7 @@ pub(super) enum Pace {
 impl Progress {
     /// Takes note of a call and its result.
     pub fn observe(&mut self, call: &ToolCall, result: &ToolResult) {
+        self.just_nudged = false;
         let digest = digest(call, result);
         self.repeats = match self.last == Some(digest) {
             true => self.repeats + 1,
@@ -56,6 +59,7 @@ impl Progress {
 
     /// Takes note that the model neither answered nor called.
     pub fn observe_silence(&mut self) {
+        self.just_nudged = false;
         self.failures += STALE.0;
         self.habit.clear();
     }
@@ -63,6 +67,7 @@ impl Progress {
     /// Takes note that the model was told.
     pub fn nudge(&mut self) {
         self.nudged = true;
+        self.just_nudged = true;
     }
 
     /// Begins to count anew: a person stepped in.
@@ -73,6 +78,10 @@ impl Progress {
     }
 
     pub fn pace(&self) -> Pace {
+        // However bad it was: what it is told, it may act on.
+        if self.just_nudged {
+            return Pace::Good;
+        }
         let why = if self.habit.is_empty() {
             "it neither answered nor called a tool".to_owned()
         } else if self.repeats >= REPEATS.0 {

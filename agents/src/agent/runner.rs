@@ -1,21 +1,17 @@
-//! Driving a run: keeping the journal, asking the model, stopping and going on.
+//! Driving a run: keeping the journal, stopping and going on.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corbie_core::{
-    ChatEvent, ChatRequest, Error, ErrorKind, Journal, JournalEntry, Message, ResponseFormat,
-    Result, ToolSpec,
-};
-use futures::StreamExt;
-use serde_json::json;
+use corbie_core::{BoxFuture, Error, ErrorKind, Journal, JournalEntry, ResponseFormat, Result};
+use tracing::Instrument;
 
 use super::event::{JOURNAL_VERSION, Record, RunEvent};
-use super::outcome::{Limit, Outcome};
-use super::state::{Next, RunState};
-use super::{ASK_PERSON, Agent, AgentEvent, Decision, Run, Watcher, window};
-
-/// Tokens that are kept free for an answer where none are asked for.
-const ROOM: usize = 512;
+use super::family::{Family, Kin};
+use super::outcome::{Inquiry, Limit, Outcome};
+use super::state::{CallStatus, Next, RunState};
+use super::{Agent, AgentEvent, Decision, Run, Watcher};
 
 /// A name for a run that no other has.
 pub fn fresh_run_id() -> String {
@@ -51,12 +47,22 @@ fn unknown(id: &str) -> Error {
 /// A run at work.
 pub(super) struct Live<'a> {
     pub id: &'a str,
+    /// The agent that began it.
+    pub root: &'a Agent,
     pub state: RunState,
+    pub watch: Watcher<'a>,
+    /// It and the runs it is among.
+    family: Arc<Family>,
+    /// How deep among them; 0: the first.
+    depth: usize,
+    /// What people decided about the calls of other agents' runs, by the call that is the run.
+    decisions: HashMap<String, Vec<Decision>>,
     /// The number of the next entry.
     sequence: u64,
+    /// What happened and is written with the next entry.
+    unwritten: Vec<Record>,
     /// When the last entry was written.
     since: Instant,
-    pub watch: Watcher<'a>,
 }
 
 impl Agent {
@@ -68,59 +74,118 @@ impl Agent {
     /// [`Mismatch`](ErrorKind::Mismatch) when there is such a run already; those of the journal.
     /// What the model does wrong is an [`Outcome`], not an error.
     pub async fn start(&self, id: &str, goal: &str, watch: Watcher<'_>) -> Result<Run> {
-        let mut run = Live::new(id, watch);
         let started = RunEvent::Started {
             version: JOURNAL_VERSION,
             goal: goal.to_owned(),
             tainted: false,
         };
-        self.record(&mut run, started).await?;
-        self.drive(run).await
+        self.begin_as(id, started, watch, None).await
     }
 
-    /// Goes on with a run from its journal: after a crash, or after a person decided.
+    /// Begins a run for another one, or for itself.
+    pub(super) fn begin_as<'a>(
+        &'a self,
+        id: &'a str,
+        started: RunEvent,
+        watch: Watcher<'a>,
+        kin: Option<&'a Arc<Kin>>,
+    ) -> BoxFuture<'a, Result<Run>> {
+        Box::pin(async move {
+            let mut run = self.live(id, RunState::default(), 0, watch, kin);
+            run.record(started).await?;
+            self.drive(run).await
+        })
+    }
+
+    /// Goes on with a run from its journal: after a crash, after a person decided, or with
+    /// something more that is said behind its answer.
     ///
     /// # Errors
     ///
     /// [`NotFound`](ErrorKind::NotFound) for an unknown run; [`BadInput`](ErrorKind::BadInput) for
-    /// decisions about calls that do not wait, and for a run that has ended;
-    /// [`Malformed`](ErrorKind::Malformed) for a journal that is none.
+    /// decisions about calls that do not wait, and for a run that has ended, unless the decision
+    /// is [`Decision::Say`]; [`Malformed`](ErrorKind::Malformed) for a journal that is none.
     pub async fn resume(
         &self,
         id: &str,
         decisions: impl IntoIterator<Item = Decision>,
         watch: Watcher<'_>,
     ) -> Result<Run> {
-        let mut run = Live::new(id, watch);
-        for record in self.history(id).await? {
-            run.state.apply(&record);
-            run.sequence += 1;
-        }
-        if run.state.outcome().is_some_and(Outcome::is_final) {
+        let decisions: Vec<Decision> = decisions.into_iter().collect();
+        let state = RunState::of(&self.history(id).await?);
+        let is_final = state.outcome().is_some_and(Outcome::is_final);
+        if is_final && decisions.is_empty() {
             let cause = "it has ended; there is nothing to resume";
-            return Err(Error::new(
-                ErrorKind::BadInput,
-                format!("run `{id}`"),
-                cause,
-            ));
+            return Err(
+                Error::new(ErrorKind::BadInput, format!("run `{id}`"), cause)
+                    .hint("say something more to go on with its conversation"),
+            );
         }
-        let mut events = Vec::new();
-        let mut state = run.state.clone();
-        // All decisions are checked before the first is taken.
-        for decision in decisions {
-            for event in decision.events(&state, &self.tools)? {
-                let record = Record { event, millis: 0 };
-                state.apply(&record);
-                events.push(record.event);
+        self.continue_as(id, decisions, watch, None).await
+    }
+
+    /// Goes on with a run, for another one or for itself; without decisions, one that has ended
+    /// is returned as it is.
+    pub(super) fn continue_as<'a>(
+        &'a self,
+        id: &'a str,
+        decisions: Vec<Decision>,
+        watch: Watcher<'a>,
+        kin: Option<&'a Arc<Kin>>,
+    ) -> BoxFuture<'a, Result<Run>> {
+        Box::pin(async move {
+            let records = self.history(id).await?;
+            let state = RunState::of(&records);
+            if state.is_half_copied() {
+                let cause = "it is a copy that was broken off";
+                return Err(
+                    Error::new(ErrorKind::BadInput, format!("run `{id}`"), cause)
+                        .hint("fork the other run once more, under another name"),
+                );
             }
+            let ended = state.outcome().is_some_and(Outcome::is_final);
+            let mut run = self.live(id, state, records.len() as u64, watch, kin);
+            if ended && decisions.is_empty() {
+                return run.finish();
+            }
+            let events = run.take(decisions)?;
+            if run.state.outcome().is_some() {
+                run.record(RunEvent::Resumed).await?;
+            }
+            for event in events {
+                run.record(event).await?;
+            }
+            self.drive(run).await
+        })
+    }
+
+    fn live<'a>(
+        &'a self,
+        id: &'a str,
+        state: RunState,
+        sequence: u64,
+        watch: Watcher<'a>,
+        kin: Option<&Arc<Kin>>,
+    ) -> Live<'a> {
+        let family = match kin {
+            Some(kin) => {
+                kin.family.add(state.spent().steps, state.spent().usage);
+                Arc::clone(&kin.family)
+            }
+            None => Arc::new(Family::new(self, *state.spent(), state.sub_runs())),
+        };
+        Live {
+            id,
+            root: self,
+            state,
+            watch,
+            family,
+            depth: kin.map_or(0, |kin| kin.depth + 1),
+            decisions: HashMap::new(),
+            sequence,
+            unwritten: Vec::new(),
+            since: Instant::now(),
         }
-        if run.state.outcome().is_some() {
-            self.record(&mut run, RunEvent::Resumed).await?;
-        }
-        for event in events {
-            self.record(&mut run, event).await?;
-        }
-        self.drive(run).await
     }
 
     /// The events of a run.
@@ -135,50 +200,50 @@ impl Agent {
         }
     }
 
-    /// Writes an event down, then takes it in.
-    pub(super) async fn record(&self, run: &mut Live<'_>, event: RunEvent) -> Result<()> {
-        let millis = u64::try_from(run.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let record = Record { event, millis };
-        if let Some(journal) = &self.journal {
-            let event = serde_json::to_value(&record).map_err(|error| {
-                Error::new(ErrorKind::Internal, format!("run `{}`", run.id), error)
-            })?;
-            journal.append(run.id, run.sequence, event).await?;
-        }
-        run.sequence += 1;
-        run.since += Duration::from_millis(millis);
-        run.state.apply(&record);
-        Ok(())
-    }
-
     async fn drive(&self, mut run: Live<'_>) -> Result<Run> {
-        loop {
-            match run.state.next(&self.options.budget) {
-                Next::Stopped => break,
-                Next::Stop(outcome) => self.stop(&mut run, outcome).await?,
-                Next::Judge => self.judge(&mut run).await?,
-                Next::RunTools => self.run_tools(&mut run).await?,
-                Next::Settle(call) => self.settle(&mut run, &call).await?,
-                Next::Nudge(text) => {
-                    (run.watch)(AgentEvent::Nudged(text.clone()));
-                    self.record(&mut run, RunEvent::Nudged { text }).await?;
+        let span = tracing::info_span!(
+            "invoke_agent",
+            otel.name = format!("invoke_agent {}", self.name),
+            gen_ai.operation.name = "invoke_agent",
+            gen_ai.agent.name = self.name,
+            gen_ai.conversation.id = run.id,
+            gen_ai.usage.input_tokens = tracing::field::Empty,
+            gen_ai.usage.output_tokens = tracing::field::Empty,
+            error.type = tracing::field::Empty,
+        );
+        let steps = async {
+            loop {
+                let agent = self.on_duty(&run.state)?;
+                match run.state.next(&self.options.budget) {
+                    Next::Stopped => return Ok(()),
+                    Next::Stop(outcome) => agent.stop(&mut run, outcome).await?,
+                    Next::Judge => agent.judge(&mut run).await?,
+                    Next::RunTools => agent.run_tools(&mut run).await?,
+                    Next::Settle(call) => agent.settle(&mut run, &call).await?,
+                    Next::Nudge(text) => {
+                        (run.watch)(AgentEvent::Nudged(text.clone()));
+                        run.record(RunEvent::Nudged { text }).await?;
+                    }
+                    Next::AskModel => match run.family.reached() {
+                        Some(limit) => {
+                            agent
+                                .stop(&mut run, Outcome::BudgetExceeded { limit })
+                                .await?;
+                        }
+                        None => agent.ask(&mut run).await?,
+                    },
                 }
-                Next::AskModel => self.ask(&mut run).await?,
             }
-        }
-        let missing = || {
-            Error::new(
-                ErrorKind::NotFound,
-                format!("run `{}`", run.id),
-                "it has not begun",
-            )
         };
-        Ok(Run {
-            outcome: run.state.outcome().cloned().ok_or_else(missing)?,
-            messages: run.state.messages().to_vec(),
-            spent: *run.state.spent(),
-            id: run.id.to_owned(),
-        })
+        let driven: Result<()> = steps.instrument(span.clone()).await;
+        let usage = run.state.spent().usage;
+        span.record("gen_ai.usage.input_tokens", usage.prompt_tokens);
+        span.record("gen_ai.usage.output_tokens", usage.completion_tokens);
+        if driven.is_err() || matches!(run.state.outcome(), Some(Outcome::Failed { .. })) {
+            span.record("error.type", "run_failed");
+        }
+        driven?;
+        run.finish()
     }
 
     pub(super) async fn stop(&self, run: &mut Live<'_>, mut outcome: Outcome) -> Result<()> {
@@ -198,119 +263,130 @@ impl Agent {
             }
         }
         (run.watch)(AgentEvent::Stopped(outcome.clone()));
-        self.record(run, RunEvent::Stopped { outcome }).await
+        run.record(RunEvent::Stopped { outcome }).await
     }
 
-    /// What the model may call, as it is told.
-    fn specs(&self) -> Vec<ToolSpec> {
-        let mut specs: Vec<ToolSpec> = self.tools.specs().cloned().collect();
-        if self.options.ask_person {
-            specs.push(ToolSpec {
-                name: ASK_PERSON.into(),
-                description: "Asks the person a question that no tool can answer.".into(),
-                parameters: json!({
-                    "type": "object",
-                    "properties": {"question": {"type": "string"}},
-                    "required": ["question"],
-                    "additionalProperties": false,
-                }),
-            });
-        }
-        specs
-    }
-
-    async fn ask(&self, run: &mut Live<'_>) -> Result<()> {
-        match self.reply(run).await {
-            Ok(event) => self.record(run, event).await,
-            Err(error) => {
-                let why = error.to_string();
-                let late = error.kind() == &ErrorKind::LimitExceeded
-                    && self.left(run).is_some_and(|left| left.is_zero());
-                let outcome = match late {
-                    true => Outcome::BudgetExceeded { limit: Limit::Time },
-                    false => Outcome::Failed {
-                        why,
-                        retryable: error.is_retryable(),
-                    },
-                };
-                self.stop(run, outcome).await
-            }
-        }
-    }
-
-    /// The model's answer.
-    async fn reply(&self, run: &Live<'_>) -> Result<RunEvent> {
-        let options = &self.options;
-        let system = Some(Message::system(options.instructions.as_str()));
-        let system = system.filter(|message| !message.content.is_empty());
-        let messages = system
-            .into_iter()
-            .chain(run.state.messages().iter().cloned());
-        let mut request = ChatRequest {
-            tools: self.specs(),
-            tool_choice: options.tool_choice.clone(),
-            parallel_tool_calls: options.parallel,
-            response_format: options.response_format.clone(),
-            sampling: options.sampling,
-            max_tokens: options.max_tokens,
-            timeout: self.left(run),
-            ..ChatRequest::new(messages)
+    /// Stops a run that cannot go on now.
+    pub(super) async fn fail(&self, run: &mut Live<'_>, error: &Error) -> Result<()> {
+        let late = error.kind() == &ErrorKind::LimitExceeded
+            && self.left(run).is_some_and(|left| left.is_zero());
+        let outcome = match late {
+            true => Outcome::BudgetExceeded { limit: Limit::Time },
+            false => Outcome::Failed {
+                why: error.to_string(),
+                retryable: error.is_retryable(),
+            },
         };
-        window::fit(
-            self.model.as_ref(),
-            &mut request,
-            options.max_tokens.unwrap_or(ROOM),
-        )?;
-        let mut stream = self.model.stream(request).await?;
-        let mut message = Message::assistant("");
-        while let Some(event) = stream.next().await {
-            match event? {
-                ChatEvent::Text(text) => {
-                    message.content.push_str(&text);
-                    (run.watch)(AgentEvent::Text(text));
-                }
-                ChatEvent::Reasoning(text) => {
-                    message.reasoning.get_or_insert_default().push_str(&text);
-                    (run.watch)(AgentEvent::Reasoning(text));
-                }
-                ChatEvent::ToolCall(call) => {
-                    (run.watch)(AgentEvent::Call(call.clone()));
-                    message.tool_calls.push(call);
-                }
-                ChatEvent::Finish { reason, usage } => {
-                    return Ok(RunEvent::Replied {
-                        message,
-                        finish: reason,
-                        usage,
-                    });
-                }
-            }
-        }
-        Err(Error::new(
-            ErrorKind::Malformed,
-            "chat stream",
-            "it ended without a finish event",
-        ))
+        self.stop(run, outcome).await
     }
 
     /// The time that is left.
     pub(super) fn left(&self, run: &Live<'_>) -> Option<Duration> {
         let spent = Duration::from_millis(run.state.spent().millis) + run.since.elapsed();
-        self.options
-            .budget
-            .time
-            .map(|most| most.saturating_sub(spent))
+        let budget = &run.root.options.budget;
+        budget.time.map(|most| most.saturating_sub(spent))
     }
 }
 
-impl<'a> Live<'a> {
-    fn new(id: &'a str, watch: Watcher<'a>) -> Self {
-        Self {
-            id,
-            state: RunState::default(),
-            sequence: 0,
-            since: Instant::now(),
-            watch,
+impl Live<'_> {
+    /// Writes an event down, and what was noted before it.
+    pub async fn record(&mut self, event: RunEvent) -> Result<()> {
+        self.note(event);
+        let records = std::mem::take(&mut self.unwritten);
+        let Some(journal) = &self.root.journal else {
+            return Ok(());
+        };
+        let mut appends = Vec::with_capacity(records.len());
+        for record in records {
+            let event = serde_json::to_value(&record).map_err(|error| {
+                Error::new(ErrorKind::Internal, format!("run `{}`", self.id), error)
+            })?;
+            // All are on their way before the first is waited for: they share a sync.
+            appends.push(journal.append(self.id, self.sequence, event));
+            self.sequence += 1;
         }
+        for append in appends {
+            append.await?;
+        }
+        Ok(())
+    }
+
+    /// Takes in an event that follows from those before it, and leaves it to be written with the
+    /// next: lost with the process, it happens again.
+    pub fn note(&mut self, event: RunEvent) {
+        let millis = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.since += Duration::from_millis(millis);
+        let record = Record { event, millis };
+        if let RunEvent::Replied { usage, .. } = &record.event {
+            self.family.add(1, *usage);
+        }
+        self.state.apply(&record);
+        self.unwritten.push(record);
+    }
+
+    /// What the call of this id hands to another agent's run.
+    pub fn kin(&self, call: &str) -> Arc<Kin> {
+        let decisions = self.decisions.get(call).cloned().unwrap_or_default();
+        Arc::new(Kin {
+            family: Arc::clone(&self.family),
+            depth: self.depth,
+            tainted: self.state.is_tainted(),
+            journal: self.root.journal.clone(),
+            decisions: decisions.into(),
+            back: Default::default(),
+        })
+    }
+
+    /// What decisions make happen; those about calls of other agents' runs are kept for them. All
+    /// are checked before the first is taken.
+    fn take(&mut self, decisions: Vec<Decision>) -> Result<Vec<RunEvent>> {
+        let mut events = Vec::new();
+        let mut state = self.state.clone();
+        for decision in decisions {
+            if let Some((call, below)) = self.of_another(&decision) {
+                self.decisions.entry(call).or_default().push(below);
+                continue;
+            }
+            let agent = self.root.on_duty(&state)?;
+            for event in decision.events(&state, &agent.tools)? {
+                let record = Record { event, millis: 0 };
+                state.apply(&record);
+                events.push(record.event);
+            }
+        }
+        Ok(events)
+    }
+
+    /// The call whose run a decision is for, and the decision as that run knows it.
+    fn of_another(&self, decision: &Decision) -> Option<(String, Decision)> {
+        let question = match self.state.outcome() {
+            Some(Outcome::NeedsInput {
+                question: Inquiry::Model { call, .. },
+            }) => Some(call.as_str()),
+            _ => None,
+        };
+        let id = decision.call().or(question)?;
+        let calls = self.state.calls();
+        if calls.iter().any(|it| it.call.id == id) {
+            return None;
+        }
+        let runs = calls.iter().filter(|it| it.status == CallStatus::Allowed);
+        let mut found = runs.filter_map(|it| Some((it, id.strip_prefix(&it.call.id)?)));
+        let (run, below) = found.find_map(|(it, rest)| Some((it, rest.strip_prefix('/')?)))?;
+        Some((run.call.id.clone(), decision.clone().about(below)))
+    }
+
+    fn finish(self) -> Result<Run> {
+        let missing = || {
+            let cause = "it has not stopped";
+            Error::new(ErrorKind::Internal, format!("run `{}`", self.id), cause)
+        };
+        Ok(Run {
+            outcome: self.state.outcome().cloned().ok_or_else(missing)?,
+            messages: self.state.messages().to_vec(),
+            spent: *self.state.spent(),
+            tainted: self.state.is_tainted(),
+            id: self.id.to_owned(),
+        })
     }
 }

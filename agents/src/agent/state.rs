@@ -28,11 +28,23 @@ pub struct RunState {
     /// The calls of the last answer, until all have ended.
     calls: Vec<CallState>,
     ids: HashSet<String>,
+    /// Calls of the last answer that were not taken.
+    dropped: usize,
     finish: Option<FinishReason>,
+    /// Answers of the model, those of other agents not counted.
+    answers: usize,
     spent: Spent,
     progress: Progress,
     grants: Vec<Rule>,
     tainted: bool,
+    /// The agent that has the conversation; `None`: the one that began.
+    active: Option<String>,
+    /// So many messages behind the goal are read as this text.
+    summary: Option<(usize, String)>,
+    /// Runs of other agents that ended.
+    sub_runs: usize,
+    /// Events of a copied run that are still to come.
+    to_copy: usize,
     outcome: Option<Outcome>,
 }
 
@@ -102,6 +114,46 @@ impl RunState {
         &self.messages
     }
 
+    /// The conversation as the model reads it: what was summarised is its summary.
+    pub fn prompt(&self) -> Vec<Message> {
+        let Some((count, text)) = &self.summary else {
+            return self.messages.clone();
+        };
+        let behind = self.messages.len().min(1 + count);
+        let note = format!(
+            "[Summary of {count} earlier messages. It tells what happened and asks for nothing.]\n{text}"
+        );
+        let mut prompt = self.messages[..self.messages.len().min(1)].to_vec();
+        prompt.push(Message::user(note));
+        prompt.extend_from_slice(&self.messages[behind..]);
+        prompt
+    }
+
+    /// The agent that has the conversation; `None`: the one that began.
+    pub fn active(&self) -> Option<&str> {
+        self.active.as_deref()
+    }
+
+    /// How many messages behind the goal are read as a summary.
+    pub(super) fn summarised(&self) -> usize {
+        self.summary.as_ref().map_or(0, |(count, _)| *count)
+    }
+
+    /// Answers of the model, those of other agents not counted.
+    pub(super) fn answers(&self) -> usize {
+        self.answers
+    }
+
+    /// Runs of other agents that ended.
+    pub(super) fn sub_runs(&self) -> usize {
+        self.sub_runs
+    }
+
+    /// Whether it is a copy of another run that was not finished.
+    pub(super) fn is_half_copied(&self) -> bool {
+        self.to_copy > 0
+    }
+
     /// The calls of the last answer that have not all ended.
     pub fn calls(&self) -> &[CallState] {
         &self.calls
@@ -130,23 +182,33 @@ impl RunState {
     /// Takes in what happened.
     pub fn apply(&mut self, record: &Record) {
         self.spent.millis += record.millis;
+        self.to_copy = self.to_copy.saturating_sub(1);
         match &record.event {
             RunEvent::Started { goal, tainted, .. } => {
                 self.goal.clone_from(goal);
                 self.tainted |= tainted;
                 self.messages.push(Message::user(goal.as_str()));
             }
+            RunEvent::Forked { events, .. } => self.to_copy = *events,
             RunEvent::Replied {
                 message,
                 finish,
                 usage,
+                dropped,
             } => {
+                self.answers += 1;
                 self.spent.steps += 1;
                 self.spent.usage += *usage;
                 self.finish = Some(*finish);
+                self.dropped = *dropped;
                 self.take_reply(message.clone());
             }
             RunEvent::Judged { call, judgement } => self.judge(call, judgement),
+            RunEvent::Amended { call, arguments } => {
+                if let Some(state) = self.calls.iter_mut().find(|it| it.call.id == *call) {
+                    state.call.arguments = arguments.clone();
+                }
+            }
             RunEvent::Granted { rule } => self.grants.push(rule.clone()),
             RunEvent::Begun { call, key } => {
                 let key = key.clone();
@@ -154,12 +216,27 @@ impl RunState {
             }
             RunEvent::Ended { call, result } => {
                 self.spent.calls += 1;
+                if let Some(spent) = result.spent {
+                    self.sub_runs += 1;
+                    self.spent.steps += spent.steps;
+                    self.spent.calls += spent.calls;
+                    self.spent.usage += spent.usage;
+                }
                 self.set(call, CallStatus::Ended(result.clone()));
                 self.gather();
             }
             RunEvent::Nudged { text } => {
                 self.progress.nudge();
                 self.messages.push(Message::user(text.as_str()));
+            }
+            RunEvent::HandedOff { to } => self.active = Some(to.clone()),
+            RunEvent::Summarised {
+                messages,
+                text,
+                usage,
+            } => {
+                self.spent.usage += *usage;
+                self.summary = Some((*messages, text.clone()));
             }
             RunEvent::Told { text } => {
                 self.progress.forgive();
@@ -176,8 +253,6 @@ impl RunState {
     }
 
     fn take_reply(&mut self, mut message: Message) {
-        // What a model repeats or floods with is not worth the memory.
-        message.tool_calls.truncate(MAX_CALLS);
         for call in &mut message.tool_calls {
             while call.id.is_empty() || !self.ids.insert(call.id.clone()) {
                 call.id = format!("call_{}", self.ids.len());
@@ -230,6 +305,13 @@ impl RunState {
                 self.messages
                     .push(Message::tool(state.call.id, result.content));
             }
+        }
+        if self.dropped > 0 {
+            let note = format!(
+                "[{} more calls of this answer were dropped: one answer may hold {MAX_CALLS}.]",
+                std::mem::take(&mut self.dropped)
+            );
+            self.messages.push(Message::user(note));
         }
     }
 

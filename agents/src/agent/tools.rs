@@ -9,7 +9,10 @@ use corbie_core::{Effects, Error, ErrorKind, Invocation, Result, Tool, ToolCall,
 use futures::FutureExt;
 use serde_json::Value;
 
+use super::arguments::Arguments;
 use super::event::ToolResult;
+use super::offload::{Offload, READ_RESULT};
+use super::outcome::Outcome;
 
 /// The most complaints about one call's arguments.
 const MAX_COMPLAINTS: usize = 5;
@@ -19,20 +22,25 @@ const MAX_COMPLAINTS: usize = 5;
 pub struct Tools {
     all: Vec<Entry>,
     by_name: HashMap<String, usize>,
+    offload: Option<Arc<Offload>>,
 }
 
 #[derive(Clone)]
 struct Entry {
     tool: Arc<dyn Tool>,
-    schema: Arc<jsonschema::Validator>,
+    arguments: Arc<Arguments>,
 }
 
 /// How a run of a tool ended.
-pub(super) enum Ran {
+pub(crate) enum Ran {
     /// With this.
     Ended(ToolResult),
     /// Nobody knows whether its effect happened.
     Unknown(String),
+    /// Another agent's run waits for a person.
+    Waits(Outcome),
+    /// Another agent's run cannot go on.
+    Broke(Error),
 }
 
 impl Tools {
@@ -41,7 +49,9 @@ impl Tools {
     /// # Errors
     ///
     /// [`BadInput`](ErrorKind::BadInput) for a name that is taken or has other characters than
-    /// letters, digits, `_` and `-`, and for a schema that is none.
+    /// letters, digits, `_` and `-`, and for a schema that is none;
+    /// [`Unsupported`](ErrorKind::Unsupported) and [`LimitExceeded`](ErrorKind::LimitExceeded) for
+    /// a schema that leads out of itself or costs too much ([`corbie_core::schema`]).
     pub fn new(tools: impl IntoIterator<Item = Arc<dyn Tool>>) -> Result<Self> {
         let mut all = Self::default();
         tools.into_iter().try_for_each(|tool| all.add(tool))?;
@@ -64,12 +74,22 @@ impl Tools {
         if self.by_name.contains_key(&spec.name) {
             return refuse("another tool has this name".into());
         }
-        let schema = match jsonschema::validator_for(&spec.parameters) {
-            Ok(schema) => Arc::new(schema),
-            Err(error) => return refuse(format!("its schema is none: {error}")),
-        };
+        let arguments = Arc::new(Arguments::new(&subject(), &spec.parameters)?);
         self.by_name.insert(spec.name.clone(), self.all.len());
-        self.all.push(Entry { tool, schema });
+        self.all.push(Entry { tool, arguments });
+        Ok(())
+    }
+
+    /// Keeps results that are too long for a model whole, and adds the tool `read_result`, by
+    /// which the model pages through them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Tools::add`].
+    pub fn offload(&mut self, offload: Offload) -> Result<()> {
+        let offload = Arc::new(offload);
+        self.add(Arc::new(Arc::clone(&offload).reader()))?;
+        self.offload = Some(offload);
         Ok(())
     }
 
@@ -104,49 +124,45 @@ impl Tools {
                 names.join(", ")
             ));
         };
-        let errors = entry
-            .schema
-            .iter_errors(&call.arguments)
-            .take(MAX_COMPLAINTS);
-        let errors: Vec<String> = errors
-            .map(|error| match error.instance_path().as_str() {
-                "" => error.to_string(),
-                path => format!("at `{path}`: {error}"),
-            })
-            .collect();
+        let errors = entry.arguments.complaints(&call.arguments, MAX_COMPLAINTS);
         (!errors.is_empty())
             .then(|| format!("The arguments do not fit the tool: {}.", errors.join("; ")))
     }
 
-    /// Runs a call that has been checked; its result is cut to `most` bytes.
-    pub(super) async fn run(
+    /// Runs a call that has been checked, for `usual` unless the tool says otherwise, never longer
+    /// than what is `left`. Of a result of more than `most` bytes the model gets the beginning.
+    pub(crate) async fn run(
         &self,
         name: &str,
         run: Invocation,
-        timeout: Duration,
+        (usual, left): (Duration, Duration),
         most: usize,
     ) -> Ran {
         let Some(entry) = self.find(name) else {
             return Ran::Ended(ToolResult::failure(format!("There is no tool `{name}`.")));
         };
         let effects = entry.tool.effects();
-        let timeout = entry.tool.timeout().map_or(timeout, |own| own.min(timeout));
+        let timeout = entry.tool.timeout().unwrap_or(usual).min(left);
+        let asked = run.clone();
         let work = AssertUnwindSafe(async { entry.tool.call(run).await }).catch_unwind();
+        let ended = |content: String, failed| {
+            let trusted = effects.trusted && !asked.has_outside_text();
+            let content = match &self.offload {
+                Some(offload) if name != READ_RESULT => {
+                    offload.keep(&asked.key, content, most, trusted)
+                }
+                _ => cut(content, most),
+            };
+            Ran::Ended(ToolResult {
+                content,
+                failed,
+                trusted,
+                spent: None,
+            })
+        };
         let failure = match tokio::time::timeout(timeout, work).await {
-            Ok(Ok(Ok(value))) => {
-                return Ran::Ended(ToolResult {
-                    content: cut(text(value), most),
-                    failed: false,
-                    trusted: effects.trusted,
-                });
-            }
-            Ok(Ok(Err(error))) => {
-                return Ran::Ended(ToolResult {
-                    content: cut(format!("Error: {error}"), most),
-                    failed: true,
-                    trusted: effects.trusted,
-                });
-            }
+            Ok(Ok(Ok(value))) => return ended(text(value), false),
+            Ok(Ok(Err(error))) => return ended(format!("Error: {error}"), true),
             Ok(Err(_)) => "it broke down (a bug in the tool)".to_owned(),
             Err(_) => format!("it took longer than {} s", timeout.as_secs_f32()),
         };
@@ -174,7 +190,7 @@ fn text(value: Value) -> String {
 }
 
 /// The beginning of a long result.
-fn cut(mut text: String, most: usize) -> String {
+pub(super) fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
         let end = text.floor_char_boundary(most);
         let rest = text.len() - end;

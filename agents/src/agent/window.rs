@@ -126,7 +126,7 @@ fn shortened(
 }
 
 /// The exchanges behind the goal: an answer with the results of its calls, or what was said.
-fn exchanges(messages: &[Message]) -> Vec<Range<usize>> {
+pub(super) fn exchanges(messages: &[Message]) -> Vec<Range<usize>> {
     let goal = messages
         .iter()
         .position(|message| message.role == Role::User);

@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn what_is_no_arithmetic_says_so() {
-        let nested = "(".repeat(500) + "1" + &")".repeat(200);
+        let nested = "(".repeat(500) + "1" + ")".repeat(200).as_str();
         let signs = "-".repeat(900) + "1";
         for (expression, wanted) in [
             ("", "a number"),

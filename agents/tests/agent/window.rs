@@ -60,7 +60,7 @@ async fn two_hundred_turns_fit_and_the_goal_survives() {
     }
 }
 
-fn counting() -> corbie_agents::Tools {
+pub fn counting() -> corbie_agents::Tools {
     use std::sync::atomic::{AtomicUsize, Ordering};
     let count = AtomicUsize::new(0);
     let tool = corbie_agents::FunctionTool::new(

@@ -15,9 +15,24 @@ pub struct AgentArgs {
     /// A collection that it may search
     #[arg(long, value_name = "NAME")]
     pub collection: Option<String>,
-    /// The tools it has; by default all that fit
+    /// A folder whose files it may list, read and search
+    #[arg(long, value_name = "DIR")]
+    pub files: Option<PathBuf>,
+    /// It may write files there, too
+    #[arg(long, requires = "files")]
+    pub write: bool,
+    /// The hosts that pages may be fetched from, such as docs.rs,*.python.org; by default all that are public
+    #[arg(long, value_delimiter = ',', value_name = "HOSTS")]
+    pub hosts: Vec<String>,
+    /// Whose memory it has, such as user:ann
+    #[arg(long, value_name = "SCOPE")]
+    pub memory: Option<String>,
+    /// The tools it has; by default the calculator and what --docs, --collection, --files and --memory are for
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAMES")]
     pub tools: Vec<ToolName>,
+    /// Servers whose tools it has, too: {"mcpServers": {NAME: {"command": …} or {"url": …}}}
+    #[arg(long, value_name = "FILE")]
+    pub mcp_config: Option<PathBuf>,
     /// What runs without asking
     #[arg(long, value_enum, default_value_t = Approve::Ask)]
     pub approve: Approve,
@@ -42,6 +57,18 @@ pub enum ToolName {
     Search,
     /// Computes arithmetic
     Calculator,
+    /// Tells the date and the time, and computes with dates
+    Clock,
+    /// Keeps a to-do list
+    Todo,
+    /// Lists, reads and searches the files of --files
+    Files,
+    /// Remembers over runs, for --memory or `default`
+    Memory,
+    /// Reads public web pages
+    Fetch,
+    /// Runs small scripts without files and network
+    Code,
     /// Asks you
     AskPerson,
 }
@@ -69,6 +96,14 @@ pub enum RunsCommand {
     Replay {
         /// The run
         run: String,
+    },
+    /// Copy a run up to one of its steps, to go another way from there
+    Fork {
+        /// The run
+        run: String,
+        /// Answers of the model that are kept
+        #[arg(long, value_name = "N")]
+        steps: usize,
     },
 }
 

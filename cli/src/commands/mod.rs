@@ -9,6 +9,7 @@ mod doctor;
 mod eval;
 mod eval_calls;
 mod ingest;
+mod mcp;
 mod models;
 mod runs;
 mod search;
@@ -42,6 +43,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Chat(args) => chat::run(&app, args).await,
         Command::Agent(args) => agent::run(&app, *args).await,
         Command::Runs(command) => runs::run(&app, command).await,
+        Command::Mcp(args) => mcp::run(app, args).await,
         Command::Models(command) => models::run(&app, command).await,
         Command::Collections(command) => collections::run(&app, command).await,
         Command::Index(command) => collections::index(&app, command).await,

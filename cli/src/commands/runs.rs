@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use corbie_agents::{Outcome, RunEvent, RunState, SqliteJournal};
+use corbie_agents::{Outcome, RunEvent, RunState, SqliteJournal, fresh_run_id};
 use serde_json::json;
 
 use super::agent::journal;
@@ -51,6 +51,18 @@ pub async fn run(app: &App, command: RunsCommand) -> Result<ExitCode> {
             }
             app.output
                 .line(&format!("outcome: {}", outcome_name(state.outcome())))?;
+        }
+        RunsCommand::Fork { run, steps } => {
+            let to = fresh_run_id();
+            corbie_agents::fork(journal.as_ref(), &run, steps, &to).await?;
+            match app.output.is_json() {
+                true => app
+                    .output
+                    .json(&json!({"v": 1, "run": to, "from": run, "steps": steps}))?,
+                false => app.output.line(&to)?,
+            }
+            app.output
+                .note(&format!("corbie agent --resume {to} [--decide say=…]"));
         }
         RunsCommand::Replay { run } => {
             let mut state = RunState::default();
@@ -104,6 +116,12 @@ fn summary(event: &RunEvent) -> String {
         RunEvent::Granted { rule } => format!("granted: {rule:?}"),
         RunEvent::Begun { call, key } => format!("{call} begins, its key is {key}"),
         RunEvent::Ended { call, result } => format!("{call} gives: {}", result.content),
+        RunEvent::Forked { from, steps, .. } => format!("copied from run {from}, {steps} steps"),
+        RunEvent::Amended { call, arguments } => format!("{call} gets the arguments {arguments}"),
+        RunEvent::HandedOff { to } => format!("handed to {to}"),
+        RunEvent::Summarised { messages, text, .. } => {
+            format!("{messages} messages summarised: {text}")
+        }
         RunEvent::Nudged { text } => format!("nudged: {text}"),
         RunEvent::Told { text } => format!("told: {text}"),
         RunEvent::Stopped { outcome } => format!("stopped: {}", outcome_name(Some(outcome))),

@@ -11,14 +11,13 @@ use corbie_core::{
 use corbie_models::chat::{GenerateOptions, LocalChatModel, LocalChatOptions};
 use corbie_models::dialect::{Dialect, Opening, ReplyParser};
 use corbie_models::gguf::GgufFile;
-use corbie_models::kernels::Precision;
 use corbie_models::template::ChatTemplate;
 use corbie_models::tokenizer::{EncodeOptions, Tokenizer};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{argument, standard_input};
-use crate::app::{App, local_only, splitter};
+use crate::app::{App, local_only, precision, splitter};
 use crate::args::{
     EmbedArgs, FormArgs, GenerateArgs, ParseReplyArgs, RerankArgs, SplitArgs, TemplateArgs,
     TokenizeArgs,
@@ -233,10 +232,7 @@ pub async fn generate(app: &App, args: GenerateArgs) -> Result<ExitCode> {
     let path = app.resolve(name).await?.path;
     let options = LocalChatOptions {
         name: Some(name.to_owned()),
-        precision: match args.f32 {
-            true => Precision::F32,
-            false => Precision::Quantized,
-        },
+        precision: precision(&app.settings)?,
         ..LocalChatOptions::default()
     };
     let need = corbie_models::estimate::chat(&path, &options)?;

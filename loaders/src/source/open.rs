@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use corbie_core::is_plain_path;
 use rustix::fs::{Mode, OFlags, open, openat};
 
 /// Opens the regular file `name` (components joined by `/`) below the folder `root`.
@@ -17,7 +18,7 @@ use rustix::fs::{Mode, OFlags, open, openat};
 /// `InvalidInput` for a name that could leave the root or that is not a regular file's;
 /// otherwise what the operating system says.
 pub(super) fn open_below(root: &Path, name: &str) -> io::Result<File> {
-    if !is_plain_name(name) {
+    if !is_plain_path(name) {
         return Err(invalid("not a name below the root"));
     }
     let directory = OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -52,12 +53,6 @@ fn regular(file: File) -> io::Result<File> {
 
 fn invalid(cause: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, cause)
-}
-
-/// Whether each component is an ordinary file name: not empty, not `.` or `..`, without NUL.
-fn is_plain_name(name: &str) -> bool {
-    name.split('/')
-        .all(|part| !matches!(part, "" | "." | "..") && !part.contains('\0'))
 }
 
 #[cfg(test)]

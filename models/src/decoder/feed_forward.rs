@@ -21,7 +21,7 @@ pub(super) enum FeedForward {
     /// A mixture of experts (Shazeer et al., 2017).
     Experts {
         /// `[experts, hidden]`: how much each is wanted.
-        router: Matrix,
+        router: Box<Matrix>,
         /// Is added to that when experts are chosen, not when they are weighed.
         preference: Option<Vec<f32>>,
         experts: Vec<Unit>,
@@ -102,7 +102,7 @@ impl FeedForward {
             })
         };
         Ok(Self::Experts {
-            router: reader.matrix(&router, about.count, hidden)?,
+            router: Box::new(reader.matrix(&router, about.count, hidden)?),
             preference: match reader.tensors.tensor(&bias)? {
                 Some(_) => Some(reader.vector(&bias, about.count)?),
                 None => None,

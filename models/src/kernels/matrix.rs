@@ -13,6 +13,10 @@ pub enum Precision {
     /// As it is stored, with activations rounded to 8 bits in blocks of 32.
     #[default]
     Quantized,
+    /// As it is stored, with activations as the sum of two such roundings, of the activation and of
+    /// what the first leaves: near `F32`, at up to twice the work of `Quantized` and the same
+    /// memory.
+    Fine,
     /// Expanded to `f32`, with activations as they are: the reference.
     F32,
 }
@@ -99,8 +103,9 @@ impl Matrix {
             GgmlDType::F16 => Dense::from_f16_bytes(rows, columns, data),
             GgmlDType::BF16 => Dense::from_bf16_bytes(rows, columns, data),
             _ => {
-                let quantized = Quantized::new(dtype, rows, columns, data);
-                if precision == Precision::Quantized {
+                let fine = precision == Precision::Fine;
+                let quantized = Quantized::new(dtype, rows, columns, data, fine);
+                if precision != Precision::F32 {
                     return Ok(Self {
                         weights: Weights::Quantized(quantized),
                     });
@@ -133,7 +138,9 @@ impl Matrix {
             (GgmlDType::F32, _) => Dense::bytes_of(rows, columns, 4),
             (GgmlDType::F16 | GgmlDType::BF16, _) => Dense::bytes_of(rows, columns, 2),
             (_, Precision::F32) => Dense::bytes_of(rows, columns, 4),
-            (_, Precision::Quantized) => Quantized::bytes_of(dtype, rows, columns),
+            (_, Precision::Quantized | Precision::Fine) => {
+                Quantized::bytes_of(dtype, rows, columns)
+            }
         }
     }
 

@@ -25,6 +25,7 @@ fn logits_do_not_depend_on_company_or_cuts() {
         for (storage, precision) in [
             (Storage::F32, Precision::F32),
             (Storage::Q8_0, Precision::Quantized),
+            (Storage::Q8_0, Precision::Fine),
         ] {
             let decoder = load(&model, storage, precision);
             let texts = [text(0), text(1)[..70].to_vec(), text(2)[..9].to_vec()];

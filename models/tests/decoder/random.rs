@@ -76,10 +76,14 @@ fn every_quantization_stays_close_to_its_weights() {
         let quick = read(&load(&model, dtype, Precision::Quantized), &TOKENS, 6);
         let differences: Vec<f32> = exact.iter().zip(&quick).map(|(a, b)| a - b).collect();
         let error = deviation(&differences) / deviation(&exact);
-        println!("{dtype:?}: {error:.4}");
+        let fine = read(&load(&model, dtype, Precision::Fine), &TOKENS, 6);
+        let differences: Vec<f32> = exact.iter().zip(&fine).map(|(a, b)| a - b).collect();
+        let fine = deviation(&differences) / deviation(&exact);
+        println!("{dtype:?}: {error:.4}, finely {fine:.6}");
         // Activations of 8 bits are all that sets them apart.
         let bound = if dtype.block_size() == 1 { 1e-6 } else { 0.035 };
         assert!(error <= bound, "{dtype:?}: {error}");
+        assert!(fine <= 1e-3, "{dtype:?}: {fine}");
     }
 }
 

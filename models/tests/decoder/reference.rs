@@ -98,6 +98,30 @@ fn every_key_matters() {
     }
 }
 
+/// How far quantized logits lie from those of the same weights in `f32`, typically and at worst,
+/// in units of the logits' spread.
+fn error_of(model: &TinyModel, precision: Precision) -> (f32, f32) {
+    let exact = read(
+        &load(model, Storage::Q8_0, Precision::F32),
+        &model.tokens,
+        64,
+    );
+    let other = read(&load(model, Storage::Q8_0, precision), &model.tokens, 64);
+    let differences = || exact.iter().zip(&other).map(|(exact, other)| exact - other);
+    let worst = differences().map(f32::abs).fold(0.0, f32::max) / model.spread;
+    let squares = differences().map(|x| x * x).sum::<f32>() / exact.len() as f32;
+    (squares.sqrt() / model.spread, worst)
+}
+
+#[test]
+fn fine_logits_are_those_of_the_weights() {
+    for name in fixtures() {
+        let (typical, worst) = error_of(&TinyModel::fixture(&name), Precision::Fine);
+        println!("{name}: typically {typical:.6}, at worst {worst:.5}");
+        assert!(typical < 1e-3 && worst < 1e-2, "{name}: {typical}, {worst}");
+    }
+}
+
 /// Activations of 8 bits make each product about 0.7 % noisier, and a tiny model of random
 /// weights, whose states are white noise, some 2 % after all of them. Where noise makes a position
 /// choose another expert, it goes another way.
@@ -105,16 +129,10 @@ fn every_key_matters() {
 fn quantized_logits_stay_close() {
     for name in fixtures() {
         let model = TinyModel::fixture(&name);
-        let exact_decoder = load(&model, Storage::Q8_0, Precision::F32);
-        let quick = load(&model, Storage::Q8_0, Precision::Quantized);
-        let exact = read(&exact_decoder, &model.tokens, 64);
-        let quick = read(&quick, &model.tokens, 64);
-        let differences = || exact.iter().zip(&quick).map(|(exact, quick)| exact - quick);
-        let worst = differences().map(f32::abs).fold(0.0, f32::max) / model.spread;
-        let squares = differences().map(|x| x * x).sum::<f32>() / exact.len() as f32;
-        let typical = squares.sqrt() / model.spread;
+        let (typical, worst) = error_of(&model, Precision::Quantized);
         println!("{name}: typically {typical:.4}, at worst {worst:.3}");
-        let bounds = match exact_decoder.config().experts {
+        let decoder = load(&model, Storage::Q8_0, Precision::Quantized);
+        let bounds = match decoder.config().experts {
             None => (0.035, 0.25),
             Some(_) => (0.1, 2.0),
         };

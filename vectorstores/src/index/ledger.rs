@@ -238,6 +238,17 @@ impl Ledger {
         }))
     }
 
+    /// The sources of documents in alphabetical order, at most `limit`, those behind `after`.
+    pub(crate) fn sources(&self, after: &str, limit: usize) -> Result<Vec<String>> {
+        self.run(|connection| {
+            let sql = "SELECT source FROM documents WHERE source > ?1 ORDER BY source LIMIT ?2";
+            let mut statement = connection.prepare(sql)?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let rows = statement.query_map(rusqlite::params![after, limit], |row| row.get(0))?;
+            rows.collect()
+        })
+    }
+
     /// The numbers of documents and chunks.
     pub(crate) fn counts(&self) -> Result<(usize, usize)> {
         self.run(|connection| {

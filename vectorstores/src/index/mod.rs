@@ -191,6 +191,16 @@ impl Index {
         self.ledger.document(source)
     }
 
+    /// The sources of its documents in alphabetical order: at most `limit` of those behind
+    /// `after`, where an empty text stands before all.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    pub fn sources(&self, after: &str, limit: usize) -> Result<Vec<String>> {
+        self.ledger.sources(after, limit)
+    }
+
     /// The number of documents.
     ///
     /// # Errors

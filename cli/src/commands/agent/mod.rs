@@ -20,7 +20,7 @@ use crate::args::{AgentArgs, Approve, ToolName};
 
 pub async fn run(app: &App, args: AgentArgs) -> Result<ExitCode> {
     let journal: Arc<dyn Journal> = Arc::new(journal(app)?);
-    let tools = tools::assemble(app, &args).await?;
+    let tools = tools::assemble(app, &args, journal.as_ref()).await?;
     let agent = Agent {
         tools,
         journal: Some(journal),

@@ -116,6 +116,59 @@ impl Activations {
     }
 }
 
+/// Writes every row of `x` and behind it what rounding it to 8 bits leaves: `[2 · rows, columns]`.
+pub(super) fn split(tier: Tier, x: &[f32], columns: usize, out: &mut [f32]) {
+    let rows = x.len() / columns;
+    let out = Shared::new(out);
+    divide(rows, 4 * columns, |range| {
+        for row in range {
+            let x = &x[row * columns..][..columns];
+            // SAFETY: every row has its own part.
+            let (same, rest) =
+                unsafe { out.slice(2 * row * columns, 2 * columns) }.split_at_mut(columns);
+            same.copy_from_slice(x);
+            tier.run(Rest { x, rest });
+        }
+    });
+}
+
+/// What rounding a row leaves.
+struct Rest<'a> {
+    x: &'a [f32],
+    rest: &'a mut [f32],
+}
+
+impl Kernel for Rest<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, _lanes: L) {
+        let (x, _) = self.x.as_chunks::<GROUP>();
+        let (rest, _) = self.rest.as_chunks_mut::<GROUP>();
+        for (x, rest) in x.iter().zip(rest) {
+            let (scale, inverse) = scales(x);
+            for (rest, x) in rest.iter_mut().zip(x) {
+                *rest = x - scale * nearest(x * inverse) as f32;
+            }
+        }
+    }
+}
+
+/// The scale of a group, and what numbers of it are multiplied by before they are rounded.
+#[inline(always)]
+fn scales(x: &[f32; GROUP]) -> (f32, f32) {
+    let mut lanes = [0.0f32; 16];
+    for half in x.as_chunks::<16>().0 {
+        for (lane, x) in lanes.iter_mut().zip(half) {
+            let size = x.abs();
+            *lane = if size > *lane { size } else { *lane };
+        }
+    }
+    let largest = lanes.into_iter().fold(0.0f32, f32::max);
+    let scale = largest / 127.0;
+    (scale, if scale > 0.0 { 1.0 / scale } else { 0.0 })
+}
+
 struct Round<'a> {
     x: &'a [f32],
     rows: usize,
@@ -140,16 +193,7 @@ impl Kernel for Round<'_> {
         let (codes, _) = self.codes.as_chunks_mut::<GROUP>();
         for (at, x) in x.iter().enumerate() {
             let (row, group) = (at / groups, at % groups);
-            let mut lanes = [0.0f32; 16];
-            for half in x.as_chunks::<16>().0 {
-                for (lane, x) in lanes.iter_mut().zip(half) {
-                    let size = x.abs();
-                    *lane = if size > *lane { size } else { *lane };
-                }
-            }
-            let largest = lanes.into_iter().fold(0.0f32, f32::max);
-            let scale = largest / 127.0;
-            let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+            let (scale, inverse) = scales(x);
             let mut rounded = [0i32; GROUP];
             for (rounded, x) in rounded.iter_mut().zip(x) {
                 *rounded = nearest(x * inverse);

@@ -28,6 +28,8 @@ const STRIPS: usize = 8;
 #[derive(Debug, Clone)]
 pub(super) struct Quantized {
     packed: Packed,
+    /// Whether activations are two roundings.
+    fine: bool,
 }
 
 impl Quantized {
@@ -37,10 +39,11 @@ impl Quantized {
     }
 
     /// `dtype` is a block format and `data` has exactly the bytes of the shape.
-    pub fn new(dtype: GgmlDType, rows: usize, columns: usize, data: &[u8]) -> Self {
+    pub fn new(dtype: GgmlDType, rows: usize, columns: usize, data: &[u8], fine: bool) -> Self {
         let format = Format::of(dtype).expect("the caller has asked for its block");
         Self {
             packed: Packed::new(format, rows, columns, data),
+            fine,
         }
     }
 
@@ -72,6 +75,13 @@ impl Quantized {
 
     /// `out = x · Wᵀ`.
     pub fn multiply(&self, tier: Tier, x: &[f32], out: &mut [f32]) {
+        match self.fine {
+            true => self.multiply_finely(tier, x, out),
+            false => self.multiply_once(tier, x, out),
+        }
+    }
+
+    fn multiply_once(&self, tier: Tier, x: &[f32], out: &mut [f32]) {
         thread_local! {
             // Taken while in use: a thread that waits for others may start another product.
             static ROUNDED: Cell<Activations> = Cell::default();
@@ -102,6 +112,31 @@ impl Quantized {
             }
         });
         ROUNDED.set(rounded);
+    }
+}
+
+impl Quantized {
+    /// The product with every row of `x` as two rows, itself and what rounding it leaves, whose
+    /// products are added: the weights are still read once.
+    fn multiply_finely(&self, tier: Tier, x: &[f32], out: &mut [f32]) {
+        thread_local! {
+            // As in `multiply_once`.
+            static BUFFERS: Cell<(Vec<f32>, Vec<f32>)> = Cell::default();
+        }
+        let Packed { rows, columns, .. } = self.packed;
+        let (mut twice, mut products) = BUFFERS.take();
+        twice.resize(2 * x.len(), 0.0);
+        products.resize(2 * out.len(), 0.0);
+        activations::split(tier, x, columns, &mut twice);
+        self.multiply_once(tier, &twice, &mut products);
+        let pairs = products.chunks_exact(2 * rows);
+        for (out, pair) in out.chunks_exact_mut(rows).zip(pairs) {
+            let (first, rest) = pair.split_at(rows);
+            for ((out, first), rest) in out.iter_mut().zip(first).zip(rest) {
+                *out = first + rest;
+            }
+        }
+        BUFFERS.set((twice, products));
     }
 }
 

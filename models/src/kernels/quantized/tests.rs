@@ -64,7 +64,7 @@ fn rows_expand_as_candle_expands_them() {
                 weights(format.dtype, rows, columns),
                 noise(format, rows, columns),
             ] {
-                let matrix = Quantized::new(format.dtype, rows, columns, &data);
+                let matrix = Quantized::new(format.dtype, rows, columns, &data, false);
                 let mut row = vec![0.0; columns];
                 for (index, expected) in expected.chunks(columns).enumerate() {
                     matrix.row(index, &mut row);
@@ -89,7 +89,7 @@ fn rounded(x: &[f32]) -> Vec<f32> {
 
 fn check_products(format: &Format, rows: usize, columns: usize, m: usize) {
     let (data, expanded) = weights(format.dtype, rows, columns);
-    let matrix = Quantized::new(format.dtype, rows, columns, &data);
+    let matrix = Quantized::new(format.dtype, rows, columns, &data, false);
     let x = random(m * columns, 7);
     let exact = rounded(&x);
     for tier in Tier::all() {
@@ -135,7 +135,7 @@ fn a_row_is_the_same_in_every_batch_and_on_any_number_of_threads() {
         .unwrap();
     for format in &FORMATS {
         let (data, _) = weights(format.dtype, rows, columns);
-        let matrix = Quantized::new(format.dtype, rows, columns, &data);
+        let matrix = Quantized::new(format.dtype, rows, columns, &data, false);
         let x = random(m * columns, 8);
         let tiers = Tier::all()
             .into_iter()
@@ -166,7 +166,7 @@ fn the_vector_tiers_agree_bit_for_bit() {
     let (rows, columns, m) = (33, 512, 11);
     for format in &FORMATS {
         let (data, _) = weights(format.dtype, rows, columns);
-        let matrix = Quantized::new(format.dtype, rows, columns, &data);
+        let matrix = Quantized::new(format.dtype, rows, columns, &data, false);
         let x = random(m * columns, 9);
         let outputs: Vec<Vec<f32>> = Tier::all()
             .into_iter()
@@ -190,7 +190,7 @@ fn odd_numbers_do_no_harm() {
     for format in &FORMATS {
         let mut data = vec![0xffu8; 16 * 256 / format.superblock * format.bytes];
         data[..format.bytes].fill(0x7f);
-        let matrix = Quantized::new(format.dtype, 16, 256, &data);
+        let matrix = Quantized::new(format.dtype, 16, 256, &data, false);
         let mut x = vec![1.0; 256];
         for odd in [f32::NAN, f32::INFINITY, f32::MIN_POSITIVE, -0.0, f32::MAX] {
             x[3] = odd;

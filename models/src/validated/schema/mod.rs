@@ -4,23 +4,17 @@
 //! reference is fetched, ever; what a check may cost is reckoned before it is made.
 
 mod explain;
-mod reach;
 
+use corbie_core::schema::{self, Cost, MAX_VISITS};
 use corbie_core::{Error, ErrorKind, Result};
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
 
 use super::fault::{Fault, shorten};
-use reach::{Cost, Reach};
 
 /// Checking recurses through schema and value, so it has a stack of its own.
 const STACK: usize = 64 << 20;
-/// Deeper schemas, and schemas of more values, are refused.
-const MAX_DEPTH: usize = 100;
-const MAX_VALUES: usize = 50_000;
-/// The most schemas that look at a value and its parts, each as often as a way leads to it: to find
-/// out whether it is right, and to list what is wrong with it.
-const MAX_VISITS: u64 = 10_000_000;
+/// The most schemas that look at a value while what is wrong with it is listed.
 const MAX_VISITS_TO_LIST: u64 = 200_000;
 /// How often an expression of a schema may go back, and how many bytes its automaton may take.
 const MAX_BACKTRACKS: usize = 100_000;
@@ -41,17 +35,7 @@ impl Schema {
     /// [`Unsupported`](ErrorKind::Unsupported) for references that lead out of it or depend on
     /// where they are met, [`LimitExceeded`](ErrorKind::LimitExceeded) for one too large.
     pub fn new(what: &str, root: &Value) -> Result<Self> {
-        measure(what, root)?;
-        reach::check_references(what, root)?;
-        let within = |cost: &Cost| cost.visits <= MAX_VISITS;
-        // What looks at a value without parts looks at every value.
-        if deep(|| Reach::new(root).cost(root, &Value::Null))?
-            .filter(within)
-            .is_none()
-        {
-            let why = "its references multiply, or never end";
-            return Err(Error::new(ErrorKind::LimitExceeded, what, why));
-        }
+        deep(|| schema::check(what, root))??;
         let mut options = jsonschema::options()
             .offline()
             .should_validate_formats(true)
@@ -86,7 +70,7 @@ impl Schema {
     /// [`LimitExceeded`](ErrorKind::LimitExceeded) when finding out would take too long.
     pub fn check(&self, value: &Value, limit: usize) -> Result<Vec<Fault>> {
         deep(|| {
-            let cost = Reach::new(&self.root).cost(&self.root, value);
+            let cost = schema::cost(&self.root, value);
             let Some(Cost { visits, .. }) = cost.filter(|cost| cost.visits <= MAX_VISITS) else {
                 let cause = "checking it by this schema would take too long";
                 return Err(Error::new(ErrorKind::LimitExceeded, "answer", cause)
@@ -119,25 +103,6 @@ fn deep<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T> {
             .join()
             .map_err(|_| Error::new(ErrorKind::Internal, "JSON Schema", "checking it panicked"))
     })
-}
-
-/// Refuses schemas too large or too deep to walk.
-fn measure(what: &str, root: &Value) -> Result<()> {
-    let mut waiting = vec![(root, 0)];
-    let mut values = 0;
-    while let Some((value, depth)) = waiting.pop() {
-        values += 1;
-        if depth > MAX_DEPTH || values > MAX_VALUES {
-            let why = format!("it has more than {MAX_DEPTH} levels or {MAX_VALUES} values");
-            return Err(Error::new(ErrorKind::LimitExceeded, what, why));
-        }
-        match value {
-            Value::Array(list) => waiting.extend(list.iter().map(|value| (value, depth + 1))),
-            Value::Object(map) => waiting.extend(map.values().map(|value| (value, depth + 1))),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

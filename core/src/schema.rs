@@ -1,12 +1,22 @@
-//! Which parts of a schema look at which parts of a value, and so what a check may cost.
+//! What JSON Schemas from outside may cost: bounds that hold before anything compiles or walks one.
+//!
+//! Schemas come from tool servers and callers. [`check`] refuses what is too large, what refers to
+//! places outside of it, and what multiplies without end; nothing is ever fetched.
 
 use std::collections::HashMap;
 
-use corbie_core::{Error, ErrorKind, Result};
 use serde_json::{Map, Value};
 
+use crate::{Error, ErrorKind, Result};
+
+/// Deeper schemas are refused.
+pub const MAX_DEPTH: usize = 100;
+/// Schemas of more values are refused.
+pub const MAX_VALUES: usize = 50_000;
+/// The most schemas that may look at a value and its parts, each as often as a way leads to it.
+pub const MAX_VISITS: u64 = 10_000_000;
 /// Longer ways through schema and value are not gone: each step is a few frames of the stack.
-const MAX_HEIGHT: usize = 2_000;
+pub const MAX_HEIGHT: usize = 2_000;
 /// More pairs of a schema and a value are not checked.
 const MAX_PAIRS: usize = 300_000;
 
@@ -65,12 +75,88 @@ fn below<'a>(key: &str, value: &'a Value) -> Option<(Looks, Vec<&'a Value>)> {
     Some((looks, schemas.collect()))
 }
 
-/// Refuses references that lead out of the schema, or whose target depends on the way to them.
+/// Refuses a schema that is too large, refers to what lies outside of it, or multiplies. `what`
+/// names it in the error.
+///
+/// Its references may make it walk [`MAX_HEIGHT`] steps deep: call it where the stack holds some
+/// megabytes, unless the schema [has none](has_references).
+///
+/// ```
+/// use corbie_core::schema;
+/// use serde_json::json;
+///
+/// assert!(schema::check("tool `a`", &json!({"type": "object"})).is_ok());
+/// let remote = json!({"$ref": "http://evil.test/schema.json"});
+/// assert!(schema::check("tool `a`", &remote).is_err());
+/// ```
 ///
 /// # Errors
 ///
-/// [`Unsupported`](ErrorKind::Unsupported) with the reference.
-pub fn check_references(what: &str, root: &Value) -> Result<()> {
+/// [`LimitExceeded`](ErrorKind::LimitExceeded) for one too large,
+/// [`Unsupported`](ErrorKind::Unsupported) for references that lead out of it or depend on where
+/// they are met.
+pub fn check(what: &str, root: &Value) -> Result<()> {
+    measure(what, root)?;
+    check_references(what, root)?;
+    // What looks at a value without parts looks at every value.
+    match cost(root, &Value::Null).is_some_and(|cost| cost.visits <= MAX_VISITS) {
+        true => Ok(()),
+        false => {
+            let why = "its references multiply, or never end";
+            Err(Error::new(ErrorKind::LimitExceeded, what, why))
+        }
+    }
+}
+
+/// What checking `value` by the schema `root` may cost; `None`: without bound, or over the limits.
+pub fn cost(root: &Value, value: &Value) -> Option<Cost> {
+    let mut reach = Reach {
+        root,
+        known: HashMap::new(),
+    };
+    reach.step(root, value, 0)
+}
+
+/// Refuses schemas too large or too deep to walk.
+///
+/// # Errors
+///
+/// [`LimitExceeded`](ErrorKind::LimitExceeded) with the limits.
+pub fn measure(what: &str, root: &Value) -> Result<()> {
+    let mut waiting = vec![(root, 0)];
+    let mut values = 0;
+    while let Some((value, depth)) = waiting.pop() {
+        values += 1;
+        if depth > MAX_DEPTH || values > MAX_VALUES {
+            let why = format!("it has more than {MAX_DEPTH} levels or {MAX_VALUES} values");
+            return Err(Error::new(ErrorKind::LimitExceeded, what, why));
+        }
+        match value {
+            Value::Array(list) => waiting.extend(list.iter().map(|value| (value, depth + 1))),
+            Value::Object(map) => waiting.extend(map.values().map(|value| (value, depth + 1))),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether any part of a schema refers to another: without references a check costs no more than
+/// the schema and the value are large.
+pub fn has_references(root: &Value) -> bool {
+    let mut waiting = vec![root];
+    while let Some(value) = waiting.pop() {
+        match value {
+            Value::Array(list) => waiting.extend(list),
+            Value::Object(map) if map.contains_key("$ref") => return true,
+            Value::Object(map) => waiting.extend(map.values()),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Refuses references that lead out of the schema, or whose target depends on the way to them.
+fn check_references(what: &str, root: &Value) -> Result<()> {
     let refuse = |why: String| Err(Error::new(ErrorKind::Unsupported, what, why));
     let mut waiting = vec![root];
     while let Some(schema) = waiting.pop() {
@@ -129,26 +215,13 @@ pub struct Cost {
 }
 
 /// Reckons costs, each pair of schema and value once.
-pub struct Reach<'a> {
+struct Reach<'a> {
     root: &'a Value,
     /// `None`: on the way.
     known: HashMap<(*const Value, *const Value), Option<Cost>>,
 }
 
 impl<'a> Reach<'a> {
-    pub fn new(root: &'a Value) -> Self {
-        Self {
-            root,
-            known: HashMap::new(),
-        }
-    }
-
-    /// The cost of checking `value` by `schema`, a part of the root; `None`: without bound, or
-    /// over the limits.
-    pub fn cost(&mut self, schema: &'a Value, value: &Value) -> Option<Cost> {
-        self.step(schema, value, 0)
-    }
-
     fn step(&mut self, schema: &'a Value, value: &Value, depth: usize) -> Option<Cost> {
         let pair = (std::ptr::from_ref(schema), std::ptr::from_ref(value));
         if let Some(known) = self.known.get(&pair) {

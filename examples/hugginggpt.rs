@@ -68,9 +68,11 @@ fn classifier(embedder: Arc<dyn Embedder>) -> Result<Worker> {
 
 /// A worker that is not there.
 fn cloud() -> Result<Worker> {
-    let tool = typed::tool("cloud", "Summarises", |_: Summarise, _: Invocation| async {
-        Err::<(), _>("the network is off")
-    });
+    let work = |task: Summarise, _: Invocation| async move {
+        let size = task.text.len();
+        Err::<(), _>(format!("the network is off, so {size} bytes were not sent"))
+    };
+    let tool = typed::tool("cloud", "Summarises", work);
     Worker::tool(Arc::new(tool.with_effects(READS)), &["summarise"])
 }
 

@@ -99,7 +99,7 @@ async fn connect(file: &str) -> Result<(Clients, Tools)> {
     for blocked in clients.add_to(&mut all) {
         eprintln!("left out: {blocked:?}");
     }
-    for (_, error) in &clients.failed {
+    if let Some((_, error)) = clients.failed.first() {
         bail!("{error}");
     }
     Ok((clients, all))

@@ -42,7 +42,13 @@ impl App {
         let form = settings.parsed("output", |value| OutputForm::from_str(value, true).ok())?;
         Ok(Self {
             output: Output::new(form, global.quiet),
-            models: models(&settings, LocalChatOptions::default())?,
+            models: models(
+                &settings,
+                LocalChatOptions {
+                    precision: precision(&settings)?,
+                    ..LocalChatOptions::default()
+                },
+            )?,
             collections: Collections::new(Path::new(settings.get("data_dir")).join("collections")),
             settings,
         })
@@ -228,10 +234,6 @@ fn models(settings: &Settings, options: LocalChatOptions) -> Result<Models> {
     let mut hub = HubOptions::from_env(variable)?;
     hub.offline |= settings.switch("offline")?;
     let pool = pool_options(settings)?;
-    let options = LocalChatOptions {
-        precision: precision(settings)?,
-        ..options
-    };
     Ok(Models::with_options(Hub::new(hub), variable, pool, options))
 }
 

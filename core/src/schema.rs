@@ -15,6 +15,8 @@ pub const MAX_DEPTH: usize = 100;
 pub const MAX_VALUES: usize = 50_000;
 /// The most schemas that may look at a value and its parts, each as often as a way leads to it.
 pub const MAX_VISITS: u64 = 10_000_000;
+/// The most schemas that look at a value while what is wrong with it is listed.
+pub const MAX_VISITS_TO_LIST: u64 = 200_000;
 /// Longer ways through schema and value are not gone: each step is a few frames of the stack.
 pub const MAX_HEIGHT: usize = 2_000;
 /// More pairs of a schema and a value are not checked.

@@ -3,7 +3,7 @@
 //! Schemas come from tool servers, arguments from models: both may be hostile. No reference is
 //! fetched, ever; what a check may cost is reckoned before it is made.
 
-use corbie_core::schema::{self, MAX_VISITS};
+use corbie_core::schema::{self, MAX_VISITS, MAX_VISITS_TO_LIST};
 use corbie_core::{Error, ErrorKind, Result};
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
@@ -53,10 +53,17 @@ impl Arguments {
     /// What is wrong with `arguments`, in words for the model; at most `most` complaints.
     pub fn complaints(&self, arguments: &Value, most: usize) -> Vec<String> {
         let found = within_stack(self.recursive.is_some(), || {
-            if let Some(root) = &self.recursive
-                && schema::cost(root, arguments).is_none_or(|cost| cost.visits > MAX_VISITS)
-            {
-                return vec!["checking them would take too long".to_owned()];
+            if let Some(root) = &self.recursive {
+                let visits = schema::cost(root, arguments).map(|cost| cost.visits);
+                if visits.is_none_or(|visits| visits > MAX_VISITS) {
+                    return vec!["checking them would take too long".to_owned()];
+                }
+                if self.validator.is_valid(arguments) {
+                    return Vec::new();
+                }
+                if visits > Some(MAX_VISITS_TO_LIST) {
+                    return vec!["they do not satisfy its schema".to_owned()];
+                }
             }
             let errors = self.validator.iter_errors(arguments).take(most);
             let say = |error: jsonschema::ValidationError<'_>| match error.instance_path().as_str()
@@ -105,7 +112,11 @@ mod tests {
 
     /// `anyOf` within `anyOf`, so deep.
     fn nested(levels: usize) -> Value {
-        (0..levels).fold(json!({}), |inner, _| json!({"anyOf": [inner]}))
+        let within = |inner| {
+            let alternatives = Value::Array(vec![inner]);
+            Value::Object(serde_json::Map::from_iter([("anyOf".into(), alternatives)]))
+        };
+        (0..levels).fold(json!({}), |inner, _| within(inner))
     }
 
     #[test]

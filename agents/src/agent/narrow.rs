@@ -3,8 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use corbie_core::{EmbedKind, Embedder, Result, ToolSpec};
+use corbie_core::{BoxFuture, ChatRequest, EmbedKind, Embedder, Result, Role, ToolSpec};
 
+use super::hook::Hook;
+use super::state::RunState;
+use super::{ASK_PERSON, HAND_OFF};
 use crate::text::{content_terms, term_set};
 
 /// An embedder that reads less of a text than this says nothing of it.
@@ -101,6 +104,29 @@ impl ToolRetrieval {
             .filter(|(index, _)| kept.contains(index))
             .map(|(_, spec)| spec)
             .collect())
+    }
+}
+
+/// The model sees the likely tools alone, chosen anew when a person says something more; what was
+/// called in the run, and what reaches people and other agents, stays.
+impl Hook for ToolRetrieval {
+    fn before_model<'a>(
+        &'a self,
+        _: &'a RunState,
+        mut request: ChatRequest,
+    ) -> BoxFuture<'a, Result<ChatRequest>> {
+        Box::pin(async move {
+            let said = request.messages.iter().rev();
+            let said = said.filter(|message| message.role == Role::User);
+            let text = said.map(|message| message.content.as_str()).next();
+            let text = text.unwrap_or_default().to_owned();
+            let calls = request.messages.iter().flat_map(|it| &it.tool_calls);
+            let mut kept: Vec<String> = calls.map(|call| call.name.clone()).collect();
+            kept.extend([ASK_PERSON.to_owned(), HAND_OFF.to_owned()]);
+            let all = std::mem::take(&mut request.tools);
+            request.tools = self.narrow_keeping(&text, all, &kept).await?;
+            Ok(request)
+        })
     }
 }
 

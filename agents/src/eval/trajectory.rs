@@ -204,6 +204,7 @@ mod tests {
             });
             Record {
                 event: RunEvent::Replied {
+                    dropped: 0,
                     message,
                     finish: FinishReason::ToolCalls,
                     usage: Usage::default(),

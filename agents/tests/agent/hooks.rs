@@ -427,3 +427,27 @@ async fn old_messages_are_summarised_and_the_goal_stays() {
             .all(|it| !it.content.contains("[Summary of"))
     );
 }
+
+#[tokio::test]
+async fn many_tools_are_narrowed_to_the_likely_few() {
+    let (mut narrowed, model) = agent(
+        vec![
+            calls(&[("weather", json!({"city": "北京"}))]),
+            Message::assistant("sunny"),
+        ],
+        &Ledger::default(),
+    );
+    narrowed.options.ask_person = true;
+    narrowed.hooks.push(Arc::new(corbie_agents::ToolRetrieval {
+        embedder: Arc::new(corbie_core::testing::HashEmbedder::new(256)),
+        keep: 1,
+    }));
+    narrowed.run("weather").await.unwrap();
+    for request in model.requests() {
+        let names: Vec<&str> = request.tools.iter().map(|it| it.name.as_str()).collect();
+        assert!(
+            names.contains(&"ask_person") && names.len() <= 2,
+            "{names:?}"
+        );
+    }
+}

@@ -1,6 +1,6 @@
 //! T18: what starts, with what, and what never does.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 

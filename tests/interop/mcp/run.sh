@@ -6,6 +6,7 @@
 #
 # PROGRAM is the built example `mcp_agent` of corbie-agents; without it, it is built.
 set -euo pipefail
+set -m # each server is a group of its own, so that all of it ends
 here=$(cd "$(dirname "$0")" && pwd)
 program=${1:-}
 if [ -z "$program" ]; then
@@ -17,7 +18,7 @@ work=$(mktemp -d)
 peers=${MCP_PEERS:-$work/peers}
 background=()
 cleanup() {
-    for pid in "${background[@]:-}"; do [ -z "$pid" ] || kill "$pid" 2>/dev/null || true; done
+    for pid in "${background[@]:-}"; do [ -z "$pid" ] || kill -- "-$pid" 2>/dev/null || true; done
     rm -rf "$work"
 }
 trap cleanup EXIT

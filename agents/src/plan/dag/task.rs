@@ -255,16 +255,18 @@ fn replaced(value: &Value, with: &dyn Fn(&str) -> Value) -> Value {
     }
 }
 
-/// The JSON Schema of a DAG of these kinds.
+/// The JSON Schema of a DAG of these kinds. Its ids are t1, t2 and so on: under a grammar a model
+/// cannot refer to what is no id.
 pub(super) fn schema(kinds: &[Kind], most: usize) -> Value {
-    let id = json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,16}$"});
+    let ids: Vec<String> = (1..=most).map(|number| format!("t{number}")).collect();
+    let id = json!({"type": "string", "enum": ids});
     let task = |kind: &Kind| {
         json!({
             "type": "object",
             "properties": {
                 "id": id,
                 "kind": {"type": "string", "enum": [kind.name]},
-                "arguments": with_references(&kind.parameters),
+                "arguments": with_references(&kind.parameters, &id),
             },
             "required": ["id", "kind", "arguments"],
             "additionalProperties": false,
@@ -285,14 +287,14 @@ pub(super) fn schema(kinds: &[Kind], most: usize) -> Value {
 }
 
 /// A schema of arguments, each of which may be a reference instead.
-fn with_references(parameters: &Value) -> Value {
+fn with_references(parameters: &Value, id: &Value) -> Value {
     // References of a schema into itself would point elsewhere here.
     if parameters.to_string().contains("\"$ref\"") {
         return json!({"type": "object"});
     }
     let from = json!({
         "type": "object",
-        "properties": {"$from": {"type": "string", "maxLength": 16}},
+        "properties": {"$from": id},
         "required": ["$from"],
         "additionalProperties": false,
     });

@@ -5,7 +5,7 @@
 
 mod explain;
 
-use corbie_core::schema::{self, Cost, MAX_VISITS};
+use corbie_core::schema::{self, Cost, MAX_VISITS, MAX_VISITS_TO_LIST};
 use corbie_core::{Error, ErrorKind, Result};
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::Value;
@@ -14,8 +14,6 @@ use super::fault::{Fault, shorten};
 
 /// Checking recurses through schema and value, so it has a stack of its own.
 const STACK: usize = 64 << 20;
-/// The most schemas that look at a value while what is wrong with it is listed.
-const MAX_VISITS_TO_LIST: u64 = 200_000;
 /// How often an expression of a schema may go back, and how many bytes its automaton may take.
 const MAX_BACKTRACKS: usize = 100_000;
 const MAX_AUTOMATON: usize = 1 << 20;

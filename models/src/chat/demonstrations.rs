@@ -371,7 +371,7 @@ mod tests {
         let exchange = tool("exchange", "Converts money", &money, &all);
         for (question, code) in [
             ("What are 12 Swiss francs in euros?", "CHF"),
-            ("12瑞士法郎是多少欧元？", "CHF"),
+            ("12瑞士法郎值多少？", "CHF"),
             ("Give me 3 Mexican pesos in yen", "MXN"),
         ] {
             let shown = like(&exchange, question);

@@ -45,6 +45,10 @@ impl LocalChatModel {
         if asked.is_empty() {
             return Ok(Choice::default());
         }
+        // The conversation is read as well: the next step goes on from it. It is read first, so that
+        // what was known of it before is not mixed with what is read for the choice.
+        let last = prompt.last().copied().into_iter().collect();
+        let read = self.weigh(prompt.to_vec(), &[last], deadline).await?;
         let Some(tool) = self.tool_for(request, &asked, decides, deadline).await? else {
             let request = ChatRequest {
                 tool_choice: ToolChoice::None,
@@ -53,12 +57,9 @@ impl LocalChatModel {
             return Ok(Choice {
                 prompt: Some(self.prompt(&request)?),
                 tool_choice: Some(request.tool_choice),
-                cached: None,
+                cached: Some(read.cached),
             });
         };
-        // The conversation is read as well: the next step goes on from it.
-        let last = prompt.last().copied().into_iter().collect();
-        let read = self.weigh(prompt.to_vec(), &[last], deadline).await?;
         Ok(Choice {
             prompt: Some(self.prompt_for(request, tool, &asked, at)?),
             tool_choice: Some(ToolChoice::Named(tool.name.clone())),

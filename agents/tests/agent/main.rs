@@ -6,7 +6,6 @@ mod hostile;
 mod kit;
 mod limits;
 mod people;
-mod spans;
 mod team;
 mod weather;
 mod window;

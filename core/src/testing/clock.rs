@@ -13,7 +13,7 @@ use crate::Clock;
 /// let clock = FakeClock::at(1_700_000_000);
 /// let before = clock.now();
 /// clock.advance(Duration::from_secs(60));
-/// assert_eq!(clock.now().duration_since(before), Ok(Duration::from_secs(60)));
+/// assert_eq!(clock.now(), before + Duration::from_secs(60));
 /// ```
 #[derive(Debug)]
 pub struct FakeClock(Mutex<SystemTime>);

@@ -1,6 +1,10 @@
-//! What a trace of a run holds, by OpenTelemetry's conventions for generative AI, and what not.
+//! What a trace of a run holds, by OpenTelemetry's conventions for generative AI, and what not. In a
+//! process of its own: which spans are wanted is known to a whole process.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, dead_code)]
+
+#[path = "agent/kit.rs"]
+mod kit;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use corbie_core::{EmbedKind, Embedder, Embedding, Message, Result, TokenCounter};
+
+use crate::likeness::cosine;
 use serde::{Deserialize, Serialize};
 
 /// An input and the output that is wanted for it.
@@ -78,7 +80,7 @@ impl Examples {
         let mut ranked: Vec<(f32, &Example)> = self
             .vectors
             .iter()
-            .map(|vector| vector.iter().zip(query).map(|(a, b)| a * b).sum())
+            .map(|vector| cosine(vector, query))
             .zip(&self.all)
             .collect();
         // A stable sort: of examples that are as like, the first one given comes first.

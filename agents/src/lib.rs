@@ -24,6 +24,7 @@ mod conversation;
 pub mod eval;
 mod examples;
 mod journal;
+mod likeness;
 #[cfg(feature = "mcp")]
 pub mod mcp;
 mod memory;

@@ -42,13 +42,7 @@ impl App {
         let form = settings.parsed("output", |value| OutputForm::from_str(value, true).ok())?;
         Ok(Self {
             output: Output::new(form, global.quiet),
-            models: models(
-                &settings,
-                LocalChatOptions {
-                    precision: precision(&settings)?,
-                    ..LocalChatOptions::default()
-                },
-            )?,
+            models: models(&settings, LocalChatOptions::default())?,
             collections: Collections::new(Path::new(settings.get("data_dir")).join("collections")),
             settings,
         })
@@ -228,8 +222,13 @@ impl App {
     }
 }
 
-/// The models of these settings; local chat models are loaded with `options`.
+/// The models of these settings; local chat models are loaded with `options`, in the arithmetic
+/// that is set.
 fn models(settings: &Settings, options: LocalChatOptions) -> Result<Models> {
+    let options = LocalChatOptions {
+        precision: precision(settings)?,
+        ..options
+    };
     let variable = |name: &str| std::env::var(name).ok();
     let mut hub = HubOptions::from_env(variable)?;
     hub.offline |= settings.switch("offline")?;

@@ -6,7 +6,8 @@
 //!
 //! The questions of `tests/fixtures/tool_choice.json`, English and Chinese, and where CORBIE_BFCL
 //! names the folder with BFCL's JSON files, its category `multiple`. Each is asked twice, with the
-//! tool chosen token by token and by calibrated scores, greedily. Then the own questions again
+//! tool chosen token by token and by calibrated scores of whole names (`Calibrate::Always`; a base
+//! model weighs tools by the question instead, which `corbie eval calls` measures), greedily. Then the own questions again
 //! where the model decides whether it calls. One half of each set, every second question, is for
 //! tuning (`--tune`); the other half is what is reported.
 

@@ -8,6 +8,7 @@ use corbie_core::{BoxFuture, ChatRequest, EmbedKind, Embedder, Result, Role, Too
 use super::hook::Hook;
 use super::state::RunState;
 use super::{ASK_PERSON, HAND_OFF};
+use crate::likeness::cosine;
 use crate::text::{content_terms, term_set};
 
 /// An embedder that reads less of a text than this says nothing of it.
@@ -147,15 +148,6 @@ fn shared(text: &str, about: &str) -> f32 {
     }
     let known = term_set(about);
     words.intersection(&known).count() as f32 / words.len() as f32
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-    let length = (dot(a, a) * dot(b, b)).sqrt();
-    match length > 0.0 {
-        true => dot(a, b) / length,
-        false => 0.0,
-    }
 }
 
 #[cfg(test)]

@@ -111,21 +111,12 @@ impl Agent {
         decisions: impl IntoIterator<Item = Decision>,
         watch: Watcher<'_>,
     ) -> Result<Run> {
-        let decisions: Vec<Decision> = decisions.into_iter().collect();
-        let state = RunState::of(&self.history(id).await?);
-        let is_final = state.outcome().is_some_and(Outcome::is_final);
-        if is_final && decisions.is_empty() {
-            let cause = "it has ended; there is nothing to resume";
-            return Err(
-                Error::new(ErrorKind::BadInput, format!("run `{id}`"), cause)
-                    .hint("say something more to go on with its conversation"),
-            );
-        }
+        let decisions = decisions.into_iter().collect();
         self.continue_as(id, decisions, watch, None).await
     }
 
-    /// Goes on with a run, for another one or for itself; without decisions, one that has ended
-    /// is returned as it is.
+    /// Goes on with a run, for another one or for itself. One that has ended is returned to
+    /// another as it is.
     pub(super) fn continue_as<'a>(
         &'a self,
         id: &'a str,
@@ -146,7 +137,14 @@ impl Agent {
             let ended = state.outcome().is_some_and(Outcome::is_final);
             let mut run = self.live(id, state, records.len() as u64, watch, kin);
             if ended && decisions.is_empty() {
-                return run.finish();
+                if kin.is_some() {
+                    return run.finish();
+                }
+                let cause = "it has ended; there is nothing to resume";
+                return Err(
+                    Error::new(ErrorKind::BadInput, format!("run `{id}`"), cause)
+                        .hint("say something more to go on with its conversation"),
+                );
             }
             let events = run.take(decisions)?;
             if run.state.outcome().is_some() {
@@ -317,8 +315,10 @@ impl Live<'_> {
         let millis = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.since += Duration::from_millis(millis);
         let record = Record { event, millis };
-        if let RunEvent::Replied { usage, .. } = &record.event {
-            self.family.add(1, *usage);
+        match &record.event {
+            RunEvent::Replied { usage, .. } => self.family.add(1, *usage),
+            RunEvent::Summarised { usage, .. } => self.family.add(0, *usage),
+            _ => {}
         }
         self.state.apply(&record);
         self.unwritten.push(record);

@@ -13,6 +13,7 @@ use super::arguments::Arguments;
 use super::event::ToolResult;
 use super::offload::{Offload, READ_RESULT};
 use super::outcome::Outcome;
+use super::{ASK_PERSON, HAND_OFF};
 
 /// The most complaints about one call's arguments.
 const MAX_COMPLAINTS: usize = 5;
@@ -70,6 +71,9 @@ impl Tools {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         if spec.name.is_empty() || spec.name.len() > 64 || !spec.name.chars().all(fits) {
             return refuse("a name has 1 to 64 letters, digits, `_` and `-`".into());
+        }
+        if [ASK_PERSON, HAND_OFF].contains(&spec.name.as_str()) {
+            return refuse("agents have a tool of their own of this name".into());
         }
         if self.by_name.contains_key(&spec.name) {
             return refuse("another tool has this name".into());

@@ -7,7 +7,7 @@ use corbie_core::{ErrorKind, Journal, Result};
 use serde::{Deserialize, Serialize};
 
 use super::log::Log;
-use super::run::{PlanEvent, PlanWatcher};
+use super::run::{PlanEvent, PlanWatcher, Status};
 use crate::{
     Agent, Budget, JOURNAL_VERSION, Outcome, Record, RunEvent, RunState, Spent, ToolResult, history,
 };
@@ -30,6 +30,17 @@ impl Observation {
             self.outcome,
             Outcome::NeedsApproval { .. } | Outcome::NeedsInput { .. }
         )
+    }
+
+    /// What became of the step that it was for.
+    pub fn status(&self) -> Status {
+        match self.verdict() {
+            _ if self.waits() => Status::Open,
+            Ok(result) => Status::Done {
+                result: result.to_owned(),
+            },
+            Err(why) => Status::Failed { why },
+        }
     }
 
     /// The answer, or what went wrong.

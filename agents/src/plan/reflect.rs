@@ -9,7 +9,7 @@ use serde_json::json;
 use super::ask::{Halt, Question, brief};
 use super::child::{Errand, add, left};
 use super::log::Log;
-use super::run::{PlanEvent, PlanOptions, PlanRun, PlanWatcher, Status, Step};
+use super::run::{PlanEvent, PlanOptions, PlanRun, PlanWatcher, Step};
 use super::words::words;
 use crate::text::Language;
 use crate::{Agent, Outcome, Spent, fresh_run_id};
@@ -177,22 +177,16 @@ impl Reflection {
         let observation = log.errand(errand, watch).await?;
         add(&mut live.spent, &observation.spent);
         live.tainted |= observation.tainted;
-        let verdict = observation.verdict().map(str::to_owned);
         let step = Step {
             id: name.clone(),
             text: goal.to_owned(),
-            status: match &verdict {
-                Ok(text) => Status::Done {
-                    result: text.clone(),
-                },
-                Err(_) if observation.waits() => Status::Open,
-                Err(why) => Status::Failed { why: why.clone() },
-            },
+            status: observation.status(),
             tried: Vec::new(),
         };
         watch(PlanEvent::Ended(step.clone()));
         live.steps.push(step);
         let waits_for = observation.waits().then(|| format!("{}.{name}", log.id()));
+        let verdict = observation.verdict().map(str::to_owned);
         verdict.map_err(|_| Halt::Stop(observation.outcome, waits_for))
     }
 

@@ -277,12 +277,7 @@ impl Planner {
             let run = format!("{}.{id}", log.id());
             return Err(Halt::Stop(observation.outcome, Some(run)));
         }
-        Ok(match observation.verdict() {
-            Ok(answer) => Status::Done {
-                result: answer.to_owned(),
-            },
-            Err(why) => Status::Failed { why },
-        })
+        Ok(observation.status())
     }
 }
 

@@ -142,7 +142,7 @@ async fn a_server_ends_with_its_client() {
     // It is gone, or dead and waiting for somebody to notice.
     let lives = || std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
     while lives() {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::task::yield_now().await;
     }
 }
 

@@ -18,7 +18,14 @@ pub async fn run(app: &App, command: RunsCommand) -> Result<ExitCode> {
     match command {
         RunsCommand::List => {
             for id in journal.runs()? {
-                let records = agentless.records(&id).await?;
+                let records = match agentless.records(&id).await {
+                    Ok(records) => records,
+                    Err(error) => {
+                        // One that cannot be read does not hide the others.
+                        app.output.note(&format!("left out: {error}"));
+                        continue;
+                    }
+                };
                 let state = RunState::of(&records);
                 let outcome = outcome_name(state.outcome());
                 match app.output.is_json() {

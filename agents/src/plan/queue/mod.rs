@@ -18,6 +18,7 @@ use super::log::Log;
 use super::run::{PlanEvent, PlanOptions, PlanRun, PlanWatcher, Status, Step};
 use super::steps::task;
 use super::words::words;
+use crate::likeness::cosine;
 use crate::text::Language;
 use crate::{Agent, Outcome, Spent, fresh_run_id};
 
@@ -246,14 +247,9 @@ impl TaskQueue {
             let run = format!("{}.{name}", log.id());
             return Err(Halt::Stop(observation.outcome, Some(run)));
         }
-        let verdict = observation.verdict().map(str::to_owned);
-        let status = match &verdict {
-            Ok(result) => Status::Done {
-                result: result.clone(),
-            },
-            Err(why) => Status::Failed { why: why.clone() },
-        };
-        live.list.end(number, verdict);
+        let status = observation.status();
+        live.list
+            .end(number, observation.verdict().map(str::to_owned));
         let step = Step {
             id: name,
             text,
@@ -287,10 +283,4 @@ fn undone(list: &TaskList) -> Vec<Step> {
         })
     };
     list.tasks().iter().enumerate().filter_map(step).collect()
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
-    let norms = (dot(a, a) * dot(b, b)).sqrt();
-    if norms > 0.0 { dot(a, b) / norms } else { 0.0 }
 }

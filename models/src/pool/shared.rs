@@ -30,6 +30,8 @@ struct Ledger {
     entries: BTreeMap<Key, Entry>,
     /// Who waits for room, in order of arrival. Only the first may take any.
     line: VecDeque<InLine>,
+    /// The bytes of models that were told to go and are not gone yet.
+    going: usize,
     clock: u64,
 }
 
@@ -110,11 +112,11 @@ impl Entry {
         }
     }
 
-    /// Takes the model out; what comes back is dropped outside the lock.
-    fn evict(&mut self) -> Option<Arc<Loaded>> {
+    /// Takes the model out, with the bytes that it gives back.
+    fn evict(&mut self) -> Option<(Arc<Loaded>, usize)> {
         self.leaving = false;
         match std::mem::replace(&mut self.place, Place::Evicted) {
-            Place::Ready { model, .. } => Some(model),
+            Place::Ready { model, bytes } => Some((model, bytes.saturating_sub(self.kept()))),
             other => {
                 self.place = other;
                 None
@@ -136,22 +138,12 @@ impl Ledger {
         self.entries.values().map(Entry::charge).sum()
     }
 
-    /// The bytes that the others leave to the model.
-    fn free_for(&self, key: &Key, limit: usize) -> usize {
-        let own = self.entries.get(key).map_or(0, Entry::charge);
-        limit.saturating_sub(self.taken() - own)
-    }
-
     /// Makes room for `least` bytes of a model that is not in memory, by evicting whoever was not
-    /// used for longest. Gives how many bytes it may have now, and the models that went; `None`,
-    /// and nothing is evicted, when those in use leave too little.
-    fn make_room(
-        &mut self,
-        key: &Key,
-        limit: usize,
-        least: usize,
-    ) -> Option<(usize, Vec<Arc<Loaded>>)> {
-        let mut free = self.free_for(key, limit);
+    /// used for longest. Gives how many bytes it may have once those are gone; `None`, and nothing
+    /// is evicted, when those in use, and those that go for somebody else, leave too little.
+    fn make_room(&mut self, key: &Key, limit: usize, least: usize) -> Option<(usize, Evicted)> {
+        let own = self.entries.get(key).map_or(0, Entry::charge);
+        let mut others = self.taken() - own + self.going;
         let mut idle: Vec<(u64, Key, usize)> = Vec::new();
         for (key, entry) in &self.entries {
             idle.extend(entry.gain().map(|gain| (entry.used, key.clone(), gain)));
@@ -159,21 +151,22 @@ impl Ledger {
         idle.sort();
         let mut go = Vec::new();
         for (_, key, gain) in idle {
-            if free >= least {
+            if limit.saturating_sub(others) >= least {
                 break;
             }
-            free += gain;
+            others -= gain;
             go.push(key);
         }
+        let free = limit.saturating_sub(others);
         if free < least {
             return None;
         }
-        let entries = &mut self.entries;
-        let gone = go
-            .iter()
-            .filter_map(|key| entries.get_mut(key)?.evict())
-            .collect();
-        Some((self.free_for(key, limit), gone))
+        let mut evicted = Evicted::default();
+        for key in go {
+            evicted.add(self.entries.get_mut(&key).and_then(Entry::evict));
+        }
+        self.going += evicted.bytes;
+        Some((free, evicted))
     }
 
     /// Wakes who is first in line, if anybody.
@@ -182,6 +175,31 @@ impl Ledger {
             // Gone already: its ticket is about to be given back, which wakes the next.
             let _ = wake.send(());
         }
+    }
+}
+
+/// Models that were taken out of the ledger's entries, and the bytes that they give back.
+#[derive(Default)]
+struct Evicted {
+    models: Vec<Arc<Loaded>>,
+    bytes: usize,
+}
+
+impl Evicted {
+    fn add(&mut self, gone: Option<(Arc<Loaded>, usize)>) {
+        if let Some((model, bytes)) = gone {
+            self.models.push(model);
+            self.bytes += bytes;
+        }
+    }
+}
+
+/// Evicted models on their way out: gone when this is dropped, on whichever thread that is.
+struct Leaving(Arc<Shared>, Evicted);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.bury(std::mem::take(&mut self.1));
     }
 }
 
@@ -266,7 +284,7 @@ impl Shared {
         let room = is_first
             .then(|| ledger.make_room(key, limit, least))
             .flatten();
-        let Some((free, gone)) = room else {
+        let Some((free, evicted)) = room else {
             return self.stand_in_line(&mut ledger, key, ticket);
         };
         if ticket.is_some() {
@@ -286,9 +304,10 @@ impl Shared {
         ledger.wake();
         drop(ledger);
         let (shared, own) = (Arc::clone(self), key.clone());
+        let leaving = Leaving(Arc::clone(self), evicted);
         let work = move || {
             // What went is gone before what comes takes its place.
-            drop(gone);
+            drop(leaving);
             let progress = |done: f32| shared.progress(&own, done);
             let loaded = catch_unwind(AssertUnwindSafe(|| load(bytes, &progress)));
             let panicked = |_| Err(error(ErrorKind::Internal, &own, "loading it panicked"));
@@ -335,6 +354,18 @@ impl Shared {
         self.lock().line.len()
     }
 
+    /// Drops models outside the lock, and only then gives their bytes to others.
+    fn bury(&self, evicted: Evicted) {
+        let Evicted { models, bytes } = evicted;
+        if models.is_empty() {
+            return;
+        }
+        drop(models);
+        let mut ledger = self.lock();
+        ledger.going = ledger.going.saturating_sub(bytes);
+        ledger.wake();
+    }
+
     fn progress(&self, key: &Key, share: f32) {
         let mut ledger = self.lock();
         if let Some(entry) = ledger.entries.get_mut(key)
@@ -371,13 +402,13 @@ impl Shared {
         } else {
             entry.leaving = false;
         }
-        let gone = match entry.leaving && entry.users == 0 {
-            true => entry.evict(),
-            false => None,
-        };
+        let mut evicted = Evicted::default();
+        if entry.leaving && entry.users == 0 {
+            evicted.add(entry.evict());
+        }
+        ledger.going += evicted.bytes;
         ledger.wake();
         drop(ledger);
-        drop(gone);
         let tell = |sender: UnboundedSender<Step>| {
             let told = match &outcome {
                 Ok(model) => Ok(Pinned {
@@ -392,6 +423,7 @@ impl Shared {
         let told: Vec<_> = waiting.into_iter().map(tell).collect();
         // From here on the model goes when the ledger says so.
         drop(outcome);
+        self.bury(evicted);
         for (sender, step) in told {
             // Who is gone drops what it is told, and with it its use of the model.
             drop(sender.unbounded_send(step));
@@ -402,14 +434,16 @@ impl Shared {
     /// when nobody does any more. Gives whether all are gone; `None`: there is no such model.
     pub fn unload(&self, name: &str) -> Option<bool> {
         let mut ledger = self.lock();
-        let (mut known, mut all, mut gone) = (false, true, Vec::new());
+        let (mut known, mut all, mut evicted) = (false, true, Evicted::default());
         for (key, entry) in &mut ledger.entries {
             if key.name != name {
                 continue;
             }
             known = true;
             match &entry.place {
-                Place::Ready { .. } if entry.users == 0 => gone.extend(entry.evict()),
+                Place::Ready { .. } if entry.users == 0 => {
+                    evicted.add(entry.evict());
+                }
                 Place::Ready { .. } | Place::Loading { .. } => {
                     entry.leaving = true;
                     all = false;
@@ -417,9 +451,10 @@ impl Shared {
                 Place::Absent | Place::Evicted => {}
             }
         }
+        ledger.going += evicted.bytes;
         ledger.wake();
         drop(ledger);
-        drop(gone);
+        self.bury(evicted);
         known.then_some(all)
     }
 
@@ -496,16 +531,17 @@ impl Drop for Pinned {
         drop(self.model.take());
         let mut ledger = self.shared.lock();
         ledger.touch(&self.key);
-        let mut gone = None;
+        let mut evicted = Evicted::default();
         if let Some(entry) = ledger.entries.get_mut(&self.key) {
             entry.users = entry.users.saturating_sub(1);
             if entry.users == 0 && entry.leaving {
-                gone = entry.evict();
+                evicted.add(entry.evict());
             }
         }
+        ledger.going += evicted.bytes;
         ledger.wake();
         drop(ledger);
-        drop(gone);
+        self.shared.bury(evicted);
     }
 }
 

@@ -29,6 +29,7 @@ mod likeness;
 pub mod mcp;
 mod memory;
 pub mod plan;
+mod spans;
 mod sqlite;
 mod text;
 pub mod tools;

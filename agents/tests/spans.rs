@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, dead_code)]
 
+#[path = "suite/kit.rs"]
+mod documents;
 #[path = "agent/kit.rs"]
 mod kit;
 
@@ -10,9 +12,9 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
-use corbie_agents::{Agent, Delegate, Tools};
+use corbie_agents::{Agent, Answerer, Delegate, Tools, Verdict};
 use corbie_core::testing::ScriptedChatModel;
-use corbie_core::{Message, Tool};
+use corbie_core::{Document, Message, Tool};
 use serde_json::json;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -148,4 +150,45 @@ async fn a_run_is_a_tree_of_spans_without_its_texts() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn an_answer_shows_what_was_retrieved_embedded_and_asked() {
+    let spans = Spans::default();
+    let ravens = Document::new(
+        "ravens.md",
+        "Ravens hide CANARY acorns under moss in October.",
+    );
+    let retriever = documents::collection(&[ravens], 0).await;
+    let model = documents::model(&["Under moss in October [1]."]);
+    let answerer = Answerer::new(model, Arc::new(retriever));
+    let subscriber = tracing_subscriber::registry().with(spans.clone());
+    let answer = async {
+        let question = "Where do ravens hide CANARY acorns?";
+        answerer.answer(question).await.unwrap()
+    };
+    let answer = answer.with_subscriber(subscriber).await;
+    assert_eq!(answer.verdict, Verdict::Answered);
+    let spans = spans.0.lock().unwrap();
+    let tree: Vec<(Option<&str>, &str)> = spans
+        .iter()
+        .map(|(_, parent, fields)| (parent.as_deref(), fields["otel.name"].as_str()))
+        .collect();
+    assert_eq!(
+        tree,
+        [
+            (None, "retrieval"),
+            (Some("retrieval"), "embeddings hash"),
+            (None, "chat scripted"),
+        ]
+    );
+    let [(.., retrieval), (.., embeddings), (.., chat)] = &spans[..] else {
+        panic!("three spans");
+    };
+    assert_eq!(retrieval["corbie.retrieval.mode"], "hybrid");
+    assert_eq!(retrieval["corbie.retrieval.hits"], "1");
+    assert_eq!(embeddings["gen_ai.embeddings.dimension.count"], "256");
+    assert!(chat.contains_key("gen_ai.usage.output_tokens"), "{chat:?}");
+    let texts = spans.iter().flat_map(|(.., fields)| fields.values());
+    assert!(!texts.into_iter().any(|text| text.contains("CANARY")));
 }

@@ -15,6 +15,7 @@
 pub mod bm25;
 #[cfg(feature = "edge")]
 mod edge;
+mod embed;
 pub mod eval;
 pub mod index;
 mod memory;

@@ -7,8 +7,10 @@ use corbie_core::{
     Retriever, SearchRequest, VectorStore,
 };
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
 
 use crate::bm25::Bm25;
+use crate::embed::embed;
 
 /// Which search answers a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -21,6 +23,17 @@ pub enum SearchMode {
     /// Both, fused by reciprocal rank.
     #[default]
     Hybrid,
+}
+
+impl SearchMode {
+    /// One lower-case word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dense => "dense",
+            Self::Keyword => "keyword",
+            Self::Hybrid => "hybrid",
+        }
+    }
 }
 
 impl std::str::FromStr for SearchMode {
@@ -73,7 +86,9 @@ impl StoreRetriever {
             };
         };
         match self.mode {
-            SearchMode::Dense => Ok(Query::Dense(embed(embedder.as_ref(), question).await?)),
+            SearchMode::Dense => Ok(Query::Dense(
+                of_question(embedder.as_ref(), question).await?,
+            )),
             SearchMode::Keyword => Ok(Query::Sparse(self.bm25.query(question))),
             SearchMode::Hybrid => {
                 let sparse = self.bm25.query(question);
@@ -82,7 +97,7 @@ impl StoreRetriever {
                     return Ok(Query::Sparse(sparse));
                 }
                 Ok(Query::Fused {
-                    dense: embed(embedder.as_ref(), question).await?,
+                    dense: of_question(embedder.as_ref(), question).await?,
                     sparse,
                     dense_weight,
                 })
@@ -93,7 +108,17 @@ impl StoreRetriever {
 
 impl Retriever for StoreRetriever {
     fn retrieve(&self, request: RetrieveRequest) -> BoxFuture<'_, Result<Vec<Hit>>> {
-        Box::pin(async move {
+        let span = tracing::info_span!(
+            "retrieval",
+            otel.name = "retrieval",
+            gen_ai.operation.name = "retrieval",
+            gen_ai.request.top_k = request.limit,
+            corbie.retrieval.mode = self.mode.as_str(),
+            corbie.retrieval.hits = tracing::field::Empty,
+            error.type = tracing::field::Empty,
+        );
+        let seen = span.clone();
+        let retrieve = async move {
             let query = self.query(&request.question).await?;
             let search = SearchRequest {
                 query,
@@ -101,7 +126,16 @@ impl Retriever for StoreRetriever {
                 limit: request.limit,
             };
             self.store.search(search).await
-        })
+        };
+        let watched = async move {
+            let found = retrieve.await;
+            match &found {
+                Ok(hits) => seen.record("corbie.retrieval.hits", hits.len()),
+                Err(error) => seen.record("error.type", tracing::field::debug(error.kind())),
+            };
+            found
+        };
+        Box::pin(watched.instrument(span))
     }
 }
 
@@ -112,16 +146,10 @@ fn dense_weight(coverage: f32) -> f32 {
     (4.0 * coverage - 3.0).clamp(0.0, 1.0)
 }
 
-async fn embed(embedder: &dyn Embedder, question: &str) -> Result<Vec<f32>> {
+async fn of_question(embedder: &dyn Embedder, question: &str) -> Result<Vec<f32>> {
     let texts = [question.to_owned()];
-    let vectors = embedder.embed(&texts, EmbedKind::Query).await?;
-    vectors.into_iter().next().ok_or_else(|| {
-        Error::new(
-            ErrorKind::Internal,
-            format!("embedder `{}`", embedder.info().model),
-            "it returned no vector for the question",
-        )
-    })
+    let vectors = embed(embedder, &texts, EmbedKind::Query).await?;
+    Ok(vectors.into_iter().next().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use tracing::Instrument;
 use super::event::RunEvent;
 use super::runner::Live;
 use super::{ASK_PERSON, Agent, AgentEvent, MAX_CALLS, summary, window};
+use crate::spans;
 
 /// Tokens that are kept free for an answer where none are asked for.
 const ROOM: usize = 512;
@@ -76,30 +77,11 @@ impl Agent {
             request = hook.before_model(&run.state, request).await?;
         }
         window::fit(self.model.as_ref(), &mut request, self.room())?;
-        let model = &self.model.info().model;
-        let span = tracing::info_span!(
-            "chat",
-            otel.name = format!("chat {model}"),
-            gen_ai.operation.name = "chat",
-            gen_ai.request.model = model,
-            gen_ai.request.max_tokens = request.max_tokens,
-            gen_ai.usage.input_tokens = tracing::field::Empty,
-            gen_ai.usage.output_tokens = tracing::field::Empty,
-            gen_ai.usage.cache_read.input_tokens = tracing::field::Empty,
-            gen_ai.response.finish_reasons = tracing::field::Empty,
-            error.type = tracing::field::Empty,
-        );
+        let span = spans::chat(self.model.as_ref(), &request);
         let answered = self.read(run, request).instrument(span.clone()).await;
-        let (mut message, dropped, finish, usage) = answered.inspect_err(|error| {
-            span.record("error.type", tracing::field::debug(error.kind()));
-        })?;
-        span.record("gen_ai.usage.input_tokens", usage.prompt_tokens);
-        span.record("gen_ai.usage.output_tokens", usage.completion_tokens);
-        span.record("gen_ai.usage.cache_read.input_tokens", usage.cached_tokens);
-        span.record(
-            "gen_ai.response.finish_reasons",
-            tracing::field::debug(finish),
-        );
+        let (mut message, dropped, finish, usage) =
+            answered.inspect_err(|error| spans::failed(&span, error))?;
+        spans::answered(&span, finish, usage);
         for hook in &self.hooks {
             message = hook.after_model(&run.state, message).await?;
         }

@@ -17,11 +17,13 @@ use corbie_core::{
 };
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
 
 pub use evidence::{Evidence, EvidenceOptions};
 pub use types::{Answer, AnswerEvent, AnswerStream, Citation, Verdict};
 
 use crate::QuestionCheck;
+use crate::spans;
 use crate::text::Language;
 use passages::Room;
 use run::Run;
@@ -233,11 +235,13 @@ impl Answerer {
             Ungrounded::Show => None,
         };
         let prompt_tokens = self.model.prompt_tokens(&request)?;
-        let chat = self.model.stream(request).await?;
+        let span = spans::chat(self.model.as_ref(), &request);
+        let chat = self.model.stream(request).instrument(span.clone()).await;
+        let chat = chat.inspect_err(|error| spans::failed(&span, error))?;
         let writer = Writer::new(Grounds::new(search, &citations), patience);
         let run = Run::new(
             self.model.clone(),
-            chat,
+            (chat, span),
             prompt_tokens,
             writer,
             words,

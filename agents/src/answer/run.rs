@@ -7,11 +7,13 @@ use corbie_core::{
     ChatEvent, ChatModel, ChatStream, Error, ErrorKind, FinishReason, Result, Usage,
 };
 use futures::StreamExt;
+use tracing::{Instrument, Span};
 
 use super::prompt::Words;
 use super::support::on_one_line;
 use super::writer::Writer;
 use super::{Answer, AnswerEvent, Citation, Verdict};
+use crate::spans;
 use crate::text::without_list_mark;
 
 /// An answer in the making.
@@ -19,6 +21,8 @@ pub(super) struct Run {
     /// Kept to count what it wrote when it is stopped early.
     model: Arc<dyn ChatModel>,
     chat: Option<ChatStream>,
+    /// What traces see of it.
+    span: Span,
     writer: Writer,
     words: &'static Words,
     citations: Vec<Citation>,
@@ -28,10 +32,10 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// A run of `chat`, which `model` started on a prompt of this many tokens.
+    /// A run of a chat, which `model` started on a prompt of this many tokens.
     pub(super) fn new(
         model: Arc<dyn ChatModel>,
-        chat: ChatStream,
+        (chat, span): (ChatStream, Span),
         prompt_tokens: usize,
         writer: Writer,
         words: &'static Words,
@@ -40,6 +44,7 @@ impl Run {
         Self {
             model,
             chat: Some(chat),
+            span,
             writer,
             words,
             raw: String::new(),
@@ -61,19 +66,20 @@ impl Run {
             let Some(chat) = &mut self.chat else {
                 return Ok(None);
             };
-            match chat.next().await.transpose()? {
+            let event = chat.next().instrument(self.span.clone()).await.transpose();
+            match event.inspect_err(|error| spans::failed(&self.span, error))? {
                 Some(ChatEvent::Text(piece)) => {
                     self.raw.push_str(&piece);
                     let shown = self.writer.push(&piece);
                     self.show(shown);
                     if self.writer.stopped {
                         self.usage.completion_tokens = self.count_written();
-                        self.end(false);
+                        self.end(FinishReason::Stop);
                     }
                 }
                 Some(ChatEvent::Finish { reason, usage }) => {
                     self.usage = usage;
-                    self.end(reason == FinishReason::Length);
+                    self.end(reason);
                 }
                 Some(ChatEvent::Reasoning(_) | ChatEvent::ToolCall(_)) => {}
                 None => {
@@ -97,9 +103,10 @@ impl Run {
     }
 
     /// Dropping the model's stream frees what it holds.
-    fn end(&mut self, cut: bool) {
+    fn end(&mut self, reason: FinishReason) {
         self.chat = None;
-        let rest = self.writer.finish(cut);
+        spans::answered(&self.span, reason, self.usage);
+        let rest = self.writer.finish(reason == FinishReason::Length);
         self.show(rest);
         let mut verdict = Verdict::Answered;
         let mut text = std::mem::take(&mut self.writer.text);

@@ -12,6 +12,7 @@ use super::IndexParts;
 use super::cut::searched_text;
 use super::ledger::{Ledger, Record, Row};
 use super::report::{IngestEvent, IngestReport, Outcome, Progress};
+use crate::embed::embed;
 
 /// How many chunks are embedded and written at once.
 const SLICE: usize = 256;
@@ -245,18 +246,7 @@ impl<'a> Writer<'a> {
         }
         let mut vectors = Vec::new();
         if !texts.is_empty() {
-            vectors = embedder.embed(&texts, EmbedKind::Document).await?;
-            if vectors.len() != texts.len() {
-                return Err(Error::new(
-                    ErrorKind::Unavailable,
-                    format!("embedder `{}`", embedder.info().model),
-                    format!(
-                        "it gave {} vectors for {} texts",
-                        vectors.len(),
-                        texts.len()
-                    ),
-                ));
-            }
+            vectors = embed(embedder.as_ref(), &texts, EmbedKind::Document).await?;
         }
         self.progress.event(IngestEvent::Embedded {
             chunks: slice.len(),

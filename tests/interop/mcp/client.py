@@ -46,4 +46,5 @@ async def main(place):
     print("all calls work:", place)
 
 
-asyncio.run(main(sys.argv[1]))
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

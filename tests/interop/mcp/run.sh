@@ -2,13 +2,16 @@
 # Our MCP client and server against those of others. They are installed into a temporary folder
 # (or $MCP_PEERS, which is kept); without a network this says so and ends well.
 #
-#   tests/interop/mcp/run.sh [PROGRAM]
+#   tests/interop/mcp/run.sh [PROGRAM [CORBIE]]
 #
-# PROGRAM is the built example `mcp_agent` of corbie-agents; without it, it is built.
+# PROGRAM is the built example `mcp_agent` of corbie-agents; without it, it is built. With CORBIE,
+# the built program `corbie`, that is tried as well: it serves the example handbook, and its agents
+# call the others' tools at the wish of a model that `model.py` plays.
 set -euo pipefail
 set -m # each server is a group of its own, so that all of it ends
 here=$(cd "$(dirname "$0")" && pwd)
 program=${1:-}
+corbie=${2:-}
 if [ -z "$program" ]; then
     (cd "$here/../../.." && cargo build --quiet -p corbie-agents --features mcp --example mcp_agent)
     program=$(cd "$here/../../.." && cargo metadata --format-version 1 --no-deps |
@@ -144,4 +147,52 @@ for way in stdio http; do
     call list_resources '{}' "demo://"
     call list_prompts '{}' prompt
 done
+
+if [ -n "$corbie" ]; then
+    export CORBIE_DATA_DIR=$work/data
+    "$corbie" --quiet ingest "$here/../../../examples/handbook" --collection handbook
+    serves=(mcp --collection handbook --tools calculator)
+
+    echo "== PyPI's client, corbie mcp"
+    check "stdio" "all calls work" env PYTHONPATH="$here" python "$here/program_client.py" "$corbie" "${serves[@]}"
+    served=$(port)
+    "$corbie" "${serves[@]}" --http "127.0.0.1:$served" 2>/dev/null &
+    background+=($!)
+    listening "$served"
+    check "HTTP" "all calls work" env PYTHONPATH="$here" python "$here/program_client.py" "http://127.0.0.1:$served/mcp"
+
+    echo "== the inspector, corbie mcp"
+    inspect() { # inspect WHAT EXPECTED ARGUMENTS...
+        local what=$1 expected=$2
+        shift 2
+        check "stdio: $what" "$expected" "$bin/mcp-inspector" --cli "$corbie" "${serves[@]}" "$@"
+        check "HTTP: $what" "$expected" "$bin/mcp-inspector" --cli "http://127.0.0.1:$served/mcp" --transport http "$@"
+    }
+    inspect "tools/list" list_collections --method tools/list
+    inspect "search" leave-and-expenses.txt --method tools/call --tool-name search --tool-arg 'query=paid leave'
+    inspect "resources/list" corbie://handbook --method resources/list
+    inspect "prompts/get" "paid leave" --method prompts/get --prompt-name ask_documents --prompt-args 'question=paid leave'
+
+    echo "== corbie agent, others' servers"
+    agent() { # agent WHAT FILE TOOL ARGUMENTS EXPECTED
+        local model
+        model=$(port)
+        python "$here/model.py" "$model" "$3" "$4" &
+        background+=($!)
+        listening "$model"
+        "$corbie" mcp approve peer --mcp-config "$2" --yes >/dev/null 2>"$work/errors" || true
+        check "$1" "$5" env OPENAI_BASE_URL="http://127.0.0.1:$model/v1" OPENAI_API_KEY=none \
+            "$corbie" agent "Do it." --model openai:scripted --mcp-config "$2" --approve all --output json
+    }
+    file "$peers/venv/bin/python" "$here/server.py" >"$work/stdio.json"
+    agent "PyPI, stdio" "$work/stdio.json" peer__add '{"a": 40, "b": 2}' "It says: 42"
+    file "http://127.0.0.1:$theirs/mcp" >"$work/http.json"
+    agent "PyPI, HTTP" "$work/http.json" peer__read_resource '{"uri": "note://ravens"}' 乌鸦藏食物
+    file "$bin/mcp-server-everything" stdio >"$work/stdio.json"
+    agent "server-everything, stdio" "$work/stdio.json" peer__echo '{"message": "乌鸦"}' "It says: Echo: 乌鸦"
+    file "http://127.0.0.1:$every/mcp" >"$work/http.json"
+    agent "server-everything, HTTP" "$work/http.json" peer__get-sum '{"a": 40, "b": 2}' 42
+    file "$corbie" "${serves[@]}" >"$work/stdio.json"
+    agent "itself, stdio" "$work/stdio.json" peer__calculator '{"expression": "17 * 23"}' 391
+fi
 exit $failed

@@ -22,7 +22,7 @@ use corbie_vectorstores::index::{Collections, Index, IndexParts, OpenStore};
 
 use crate::args::{Global, OutputForm};
 use crate::config::{Origin, Settings};
-use crate::output::Output;
+use crate::output::{Output, quoted};
 use crate::progress::FetchProgress;
 
 /// How long to wait for another process that holds a collection.
@@ -187,6 +187,22 @@ impl App {
             wait: COLLECTION_WAIT,
             ..IndexParts::new(Some(embedder), self.parser()?, splitter)
         })
+    }
+
+    /// A line to type: this program with these words, and with the options that hold for every
+    /// command and were typed this time.
+    pub fn again(&self, words: &[String]) -> String {
+        let mut line = vec!["corbie".to_owned()];
+        line.extend(words.iter().map(|word| quoted(word)));
+        for setting in self.settings.iter() {
+            let option = format!("--{}", setting.name.replace('_', "-"));
+            match setting.name {
+                _ if setting.origin != Origin::Flag => {}
+                "offline" => line.push(option),
+                _ => line.extend([option, quoted(&setting.value)]),
+            }
+        }
+        line.join(" ")
     }
 
     /// Says, once on this machine, which larger chat models suit it.

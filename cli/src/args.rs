@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use agent::{AgentArgs, Approve, RunsCommand, ToolName};
+pub use agent::{AgentArgs, Approve, Means, ResumeArgs, RunsCommand, ToolName, typed};
 pub use eval::{Aids, EvalCallsArgs, EvalToolsArgs};
 pub use mcp::{McpArgs, McpCommand, McpServer, ServeArgs};
 

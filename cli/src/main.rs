@@ -8,20 +8,24 @@ mod config;
 mod output;
 mod progress;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use corbie_core::{Error, ErrorKind};
 
 use crate::args::{Cli, Command};
-use crate::output::printable;
+use crate::output::complain;
 
 /// The engine allocates large buffers for every prompt; this allocator keeps their pages.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const INTERRUPTED: u8 = 130;
+
+/// How long a command that is interrupted may take to put its things away.
+const GRACE: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -36,6 +40,13 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error.into()),
     };
+    // Who waits for a line of standard input holds this thread, and would not hear it.
+    runtime.spawn(async {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            tokio::time::sleep(GRACE).await;
+            std::process::exit(INTERRUPTED.into());
+        }
+    });
     let code = runtime.block_on(async {
         tokio::select! {
             result = commands::run(cli) => match result {
@@ -53,7 +64,9 @@ fn main() -> ExitCode {
 /// Logs to standard error what `CORBIE_LOG` asks for, such as `debug` or `corbie_agents=trace`.
 fn log() {
     if let Ok(filter) = std::env::var("CORBIE_LOG") {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         tracing_subscriber::fmt()
+            .with_ansi(!plain && io::stderr().is_terminal())
             .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
             .with_writer(io::stderr)
             .init();
@@ -76,14 +89,9 @@ fn fail(error: &anyhow::Error) -> ExitCode {
             message = format!("{message}: {cause}");
         }
     }
-    eprintln_safe(&format!("error: {message}"));
+    complain(&message);
     match error.downcast_ref::<Error>().map(Error::kind) {
         Some(ErrorKind::BadInput) => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     }
-}
-
-fn eprintln_safe(text: &str) {
-    use io::Write;
-    let _ = writeln!(io::stderr(), "{}", printable(text));
 }

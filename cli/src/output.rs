@@ -62,6 +62,20 @@ impl Output {
     }
 }
 
+/// Says on standard error what went wrong. That it is closed is no reason to fail in another way.
+pub fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "error: {}", printable(text));
+}
+
+/// A word as it would be typed in a shell.
+pub fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:@=,+%".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
 /// `text` without the characters that could command a terminal.
 ///
 /// Documents and models are not trusted: an escape sequence in a file name or an answer could
@@ -98,6 +112,21 @@ mod tests {
     fn nothing_printable_commands_a_terminal() {
         let hostile = "a\u{1b}]0;title\u{7}b\u{9b}31mc\r\u{202e}d\ne\tf";
         assert_eq!(printable(hostile), "a]0;titleb31mcd\ne\tf");
+    }
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_read_more() {
+        let cases = [
+            ("--files", "--files"),
+            ("笔记/a.md", "笔记/a.md"),
+            ("my notes", "'my notes'"),
+            ("*.python.org", "'*.python.org'"),
+            ("it's; rm", "'it'\\''s; rm'"),
+            ("", "''"),
+        ];
+        for (word, expected) in cases {
+            assert_eq!(quoted(word), expected);
+        }
     }
 
     #[test]

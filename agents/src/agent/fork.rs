@@ -21,7 +21,8 @@ pub async fn fork(journal: &dyn Journal, id: &str, steps: usize, to: &str) -> Re
     let state = RunState::of(&records);
     if steps > state.answers() {
         let cause = format!("it has {} steps, not {steps}", state.answers());
-        return Err(Error::new(ErrorKind::BadInput, subject(), cause));
+        return Err(Error::new(ErrorKind::BadInput, subject(), cause)
+            .hint(format!("`corbie runs replay {id}` shows them")));
     }
     let copied = beginning(&records, steps);
     let is_open = |it: &super::CallState| matches!(it.status, CallStatus::Begun { .. });

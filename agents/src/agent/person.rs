@@ -147,7 +147,10 @@ impl Decision {
             }
             Self::Reject { call, reason } => {
                 waiting(state, &call, false)?;
-                let why = format!("A person refused this call: {reason}");
+                let why = match reason.trim() {
+                    "" => "A person refused this call.".to_owned(),
+                    reason => format!("A person refused this call: {reason}"),
+                };
                 vec![judged(&call, Judgement::Refused(why))]
             }
             Self::Answer { call, result } => {

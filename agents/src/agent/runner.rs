@@ -142,8 +142,9 @@ impl Agent {
                 }
                 let cause = "it has ended; there is nothing to resume";
                 return Err(
-                    Error::new(ErrorKind::BadInput, format!("run `{id}`"), cause)
-                        .hint("say something more to go on with its conversation"),
+                    Error::new(ErrorKind::BadInput, format!("run `{id}`"), cause).hint(
+                        "say something more, `--decide say=TEXT`, to go on with its conversation",
+                    ),
                 );
             }
             let events = run.take(decisions)?;

@@ -59,6 +59,8 @@ pub struct Blocked {
     pub tool: String,
     /// Why.
     pub why: String,
+    /// Whether a person's approval would let it in.
+    pub needs_approval: bool,
 }
 
 /// What is known of a connected server, shared with its tools. The server's program ends with it.
@@ -209,7 +211,7 @@ impl Client {
             let mut candidate = match Candidate::new(described) {
                 Ok(candidate) => candidate,
                 Err(error) => {
-                    self.block(tool, error.cause().to_owned());
+                    self.block(tool, error.cause().to_owned(), false);
                     continue;
                 }
             };
@@ -237,7 +239,7 @@ impl Client {
                     if candidate.review.invisible {
                         why.push_str("; its description holds invisible characters");
                     }
-                    self.block(candidate.review.tool, why);
+                    self.block(candidate.review.tool, why, true);
                     continue;
                 }
                 let approval = Approval {
@@ -263,9 +265,13 @@ impl Client {
         Ok(())
     }
 
-    fn block(&mut self, tool: String, why: String) {
-        let server = self.name().to_owned();
-        self.blocked.push(Blocked { server, tool, why });
+    fn block(&mut self, tool: String, why: String, needs_approval: bool) {
+        self.blocked.push(Blocked {
+            server: self.name().to_owned(),
+            tool,
+            why,
+            needs_approval,
+        });
     }
 
     /// The server's name in the file.
@@ -513,6 +519,7 @@ impl Clients {
                         server: client.name().to_owned(),
                         tool: tool.spec().name.clone(),
                         why: error.cause().to_owned(),
+                        needs_approval: false,
                     });
                 }
             }

@@ -18,6 +18,7 @@ use corbie_models::chat::{Calibrate, Demonstrate, LocalChatOptions};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
+use super::or_hint;
 use crate::app::App;
 use crate::args::{Aids, EvalCallsArgs, EvalToolsArgs};
 
@@ -110,8 +111,10 @@ impl Given {
 }
 
 pub async fn tools(app: &App, args: &EvalToolsArgs) -> Result<ExitCode> {
-    let text = std::fs::read_to_string(&args.ids)
-        .map_err(|error| Error::io(args.ids.display().to_string(), error))?;
+    let text = std::fs::read_to_string(&args.ids).map_err(|error| {
+        Error::io(args.ids.display().to_string(), error)
+            .hint("name a file with the cases' ids, one a line, with --ids")
+    })?;
     let mut ids = bfcl::ids(&text);
     for category in &args.categories {
         if !bfcl::CATEGORIES.contains(&category.as_str()) {
@@ -129,6 +132,14 @@ pub async fn tools(app: &App, args: &EvalToolsArgs) -> Result<ExitCode> {
         args.categories.is_empty() || args.categories.iter().any(|it| it == category)
     };
     ids.retain(wanted);
+    if ids.is_empty() {
+        let cause = "no case is left of those that it names";
+        return Err(
+            Error::new(ErrorKind::BadInput, args.ids.display().to_string(), cause)
+                .hint("name cases such as multiple_7, or other --categories")
+                .into(),
+        );
+    }
     let cases = bfcl::load(&args.folder, &spread(ids, args.limit))?;
     let given = match &args.answers {
         Some(path) => answered(path, &cases)?,
@@ -186,7 +197,9 @@ pub async fn tools(app: &App, args: &EvalToolsArgs) -> Result<ExitCode> {
 }
 
 pub async fn calls(app: &App, args: &EvalCallsArgs) -> Result<ExitCode> {
-    let CallCases { tools, cases } = CallCases::load(&args.file)?;
+    let form = "it has `tools`, and `cases` such as {\"q\": \"6 × 7?\", \"tool\": \"calculator\"}";
+    let cases = CallCases::load(&args.file).map_err(|error| or_hint(error, form))?;
+    let CallCases { tools, cases } = cases;
     let cases = spread(cases, args.limit);
     let asked = Asked::new(app, &args.aids).await?;
     let questions = cases
@@ -268,17 +281,21 @@ async fn ask_all(
         .await
 }
 
-/// The answers to the cases in a file; a case without one was given none.
+/// The answers to the cases in a file, which must have one to each.
 fn answered(path: &Path, cases: &[BfclCase]) -> Result<Vec<Given>> {
     let subject = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| Error::io(&subject, error))?;
     let mut answers: HashMap<String, Value> = HashMap::new();
-    for (index, line) in text.lines().enumerate() {
-        let answer: Value = serde_json::from_str(line).map_err(|error| {
-            let cause = format!("line {}: {error}", index + 1);
+    let lines = text.lines().enumerate();
+    for (index, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
+        let wrong = |cause: String| {
+            let cause = format!("line {}: {cause}", index + 1);
             Error::new(ErrorKind::Malformed, &subject, cause)
-        })?;
-        let id = answer["id"].as_str().unwrap_or_default().to_owned();
+                .hint("a line is {\"id\": …, \"calls\": [{\"name\": …, \"arguments\": {…}}]}")
+        };
+        let answer: Value = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
+        let id = answer["id"].as_str();
+        let id = id.ok_or_else(|| wrong("it has no `id`".into()))?.to_owned();
         answers.insert(id, answer);
     }
     let given = cases.iter().map(|case| {
@@ -288,6 +305,7 @@ fn answered(path: &Path, cases: &[BfclCase]) -> Result<Vec<Given>> {
                 &subject,
                 format!("no answer to {}", case.id),
             )
+            .hint("add a line for it, or leave it out of the ids")
         })?;
         let calls = answer["calls"].as_array().into_iter().flatten();
         let calls = calls.map(|call| ToolCall {

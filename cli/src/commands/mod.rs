@@ -75,6 +75,14 @@ pub fn parse_worker() -> ExitCode {
     }
 }
 
+/// The error with this next step, unless it has one.
+fn or_hint(error: Error, hint: &str) -> Error {
+    match error.next_step() {
+        Some(_) => error,
+        None => error.hint(hint),
+    }
+}
+
 /// All of standard input as text, byte for byte.
 fn standard_input() -> Result<String> {
     let mut bytes = Vec::new();

@@ -1,13 +1,13 @@
-//! `corbie runs`: what happened in runs of agents.
+//! `corbie runs`: what happened in runs of agents, and going on with them.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use corbie_agents::{Outcome, RunEvent, RunState, SqliteJournal, fresh_run_id};
+use corbie_agents::{Judgement, Outcome, RunEvent, RunState, SqliteJournal, fresh_run_id};
 use serde_json::json;
 
-use super::agent::journal;
+use super::agent::{self, journal, next_step, said, short};
 use crate::app::App;
 use crate::args::RunsCommand;
 
@@ -32,7 +32,9 @@ pub async fn run(app: &App, command: RunsCommand) -> Result<ExitCode> {
                     true => app.output.json(&json!({
                         "v": 1, "run": id, "goal": state.goal(), "outcome": outcome, "spent": state.spent(),
                     }))?,
-                    false => app.output.line(&format!("{id}  {outcome:<15}  {}", state.goal()))?,
+                    false => app
+                        .output
+                        .line(&format!("{id}  {outcome:<15}  {}", short(state.goal())))?,
                 }
             }
         }
@@ -56,8 +58,15 @@ pub async fn run(app: &App, command: RunsCommand) -> Result<ExitCode> {
                         .line(&format!("{role}: → {}({})", call.name, call.arguments))?;
                 }
             }
+            let outcome = state.outcome();
             app.output
-                .line(&format!("outcome: {}", outcome_name(state.outcome())))?;
+                .line(&format!("outcome: {}", outcome_name(outcome)))?;
+            if let Some(outcome) = outcome.filter(|it| !matches!(it, Outcome::Done { .. })) {
+                app.output.line(&said(outcome, &[]))?;
+            }
+            if let Some(next) = next_step(app, &run, None, outcome) {
+                app.output.note(&next);
+            }
         }
         RunsCommand::Fork { run, steps } => {
             let to = fresh_run_id();
@@ -68,9 +77,11 @@ pub async fn run(app: &App, command: RunsCommand) -> Result<ExitCode> {
                     .json(&json!({"v": 1, "run": to, "from": run, "steps": steps}))?,
                 false => app.output.line(&to)?,
             }
-            app.output
-                .note(&format!("corbie agent --resume {to} [--decide say=…]"));
+            if let Some(next) = next_step(app, &to, None, None) {
+                app.output.note(&next);
+            }
         }
+        RunsCommand::Resume(args) => return agent::resume(app, *args).await,
         RunsCommand::Replay { run } => {
             let mut state = RunState::default();
             for (sequence, record) in agentless.records(&run).await?.into_iter().enumerate() {
@@ -81,9 +92,10 @@ pub async fn run(app: &App, command: RunsCommand) -> Result<ExitCode> {
                         "v": 1, "sequence": sequence, "event": event,
                         "messages": state.messages().len(), "spent": state.spent(),
                     }))?,
-                    false => app
-                        .output
-                        .line(&format!("{sequence:>4}  {}", summary(&record.event)))?,
+                    false => app.output.line(&format!(
+                        "{sequence:>4}  {}",
+                        short(&summary(&record.event))
+                    ))?,
                 }
             }
         }
@@ -119,8 +131,13 @@ fn summary(event: &RunEvent) -> String {
                 .collect();
             format!("the model calls {}", calls.join(", "))
         }
-        RunEvent::Judged { call, judgement } => format!("{call}: {judgement:?}"),
-        RunEvent::Granted { rule } => format!("granted: {rule:?}"),
+        RunEvent::Judged { call, judgement } => match judgement {
+            Judgement::Allowed => format!("{call} may run"),
+            Judgement::Edited(arguments) => format!("{call} may run with {arguments}"),
+            Judgement::Asked(why) => format!("{call} waits for a person: {why}"),
+            Judgement::Refused(why) => format!("{call} is refused: {why}"),
+        },
+        RunEvent::Granted { rule } => format!("granted: {}", json!(rule)),
         RunEvent::Begun { call, key } => format!("{call} begins, its key is {key}"),
         RunEvent::Ended { call, result } => format!("{call} gives: {}", result.content),
         RunEvent::Forked { from, steps, .. } => format!("copied from run {from}, {steps} steps"),

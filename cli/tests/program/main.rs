@@ -6,12 +6,26 @@
 //! | `settings` | where a value comes from |
 //! | `stages` | parse, split, tokenize, template, generate without a real model |
 //! | `models` | what `models show` says of tiny models |
+//! | `agent` | a goal, tools and policies, with a scripted model behind a service |
+//! | `failures` | the same where it goes wrong: options, services, pipes, terminals |
+//! | `resume` | runs that stopped: deciding, raising budgets, going on as the program says |
+//! | `runs` | looking at runs: list, show, replay; forking them |
+//! | `mcp` | our client and our server of MCP, as two processes; approvals |
+//! | `eval` | `eval tools` and `eval calls` on a few cases |
+//! | `service` | that service, for the others |
 //! | `real` | real models on the example handbook; fetches them where they are not cached |
 #![allow(clippy::unwrap_used)]
 
+mod agent;
 mod bad_input;
+mod eval;
+mod failures;
+mod mcp;
 mod models;
 mod real;
+mod resume;
+mod runs;
+mod service;
 mod settings;
 mod stages;
 

@@ -219,3 +219,41 @@ fn the_stages_work_with_real_models() {
         "{chunks}"
     );
 }
+
+#[test]
+fn an_agent_on_the_default_model_makes_calls_that_fit_and_stops() {
+    let place = Place::new();
+    let goal = "What is 17 times 23?";
+    let line = [
+        "agent",
+        goal,
+        "--tools",
+        "calculator",
+        "--budget",
+        "steps=6",
+    ];
+    // How wise the model is, is not asked here.
+    let outcome = place.json(&line, "");
+    assert_eq!(outcome["v"], 1);
+    let kinds = ["done", "stuck", "budget_exceeded"];
+    assert!(
+        kinds.iter().any(|kind| outcome["outcome"] == *kind),
+        "{outcome}"
+    );
+    assert!(
+        outcome["spent"]["usage"]["prompt_tokens"].as_u64().unwrap() > 0,
+        "{outcome}"
+    );
+
+    let run = place.json(&["runs", "show", outcome["run"].as_str().unwrap()], "");
+    assert_eq!(run["goal"], goal);
+    let messages = run["messages"].as_array().unwrap().iter();
+    for call in messages.flat_map(|message| message["tool_calls"].as_array().into_iter().flatten())
+    {
+        assert_eq!(call["name"], "calculator", "{call}");
+        let arguments = call["arguments"].as_object().unwrap();
+        let names: Vec<&String> = arguments.keys().collect();
+        assert_eq!(names, ["expression"], "{call}");
+        assert!(call["arguments"]["expression"].is_string(), "{call}");
+    }
+}

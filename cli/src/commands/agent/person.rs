@@ -41,9 +41,8 @@ pub fn ask(outcome: &Outcome) -> Result<Option<Vec<Decision>>> {
 }
 
 fn read(question: &str) -> Result<String> {
-    let mut out = io::stderr().lock();
-    write!(out, "{}", printable(question))?;
-    out.flush()?;
+    // Nobody waits for the lock while a person thinks.
+    write!(io::stderr(), "{}", printable(question))?;
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;
     Ok(line.trim().to_owned())

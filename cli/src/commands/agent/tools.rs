@@ -5,22 +5,26 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use corbie_agents::{
-    FunctionTool, Memory, MemoryOptions, MemoryTools, Offload, Tools, history, tools,
+    FunctionTool, Memory, MemoryOptions, MemoryTools, Offload, Record, Tools, tools,
 };
-use corbie_core::{Embedder, Error, ErrorKind, Journal};
+use corbie_core::{Embedder, Error, ErrorKind};
 use corbie_vectorstores::SearchMode;
 
 use super::super::{ingest, mcp::servers};
 use crate::app::App;
-use crate::args::{AgentArgs, Place, ToolName};
+use crate::args::{Means, Place, ToolName};
 
 /// Passages of one search.
 const PASSAGES: usize = 4;
 /// Whose memory it is where nobody says.
 const SCOPE: &str = "default";
 
-/// The tools that were asked for, or those that are safe and have something to work on.
-pub async fn assemble(app: &App, args: &AgentArgs, journal: &dyn Journal) -> Result<Tools> {
+/// The tools that were asked for, or those that are safe and have something to work on, for a run
+/// in which so much happened.
+pub async fn assemble(app: &App, args: &Means, so_far: &[Record]) -> Result<Tools> {
+    // A file that is none is told before documents are indexed.
+    let servers = args.mcp_config.as_deref();
+    let servers = servers.map(servers::read).transpose()?;
     let named = |tool| args.tools.contains(&tool);
     let wants = |tool| args.tools.is_empty() || named(tool);
     let mut all = Tools::default();
@@ -47,11 +51,7 @@ pub async fn assemble(app: &App, args: &AgentArgs, journal: &dyn Journal) -> Res
         add(&mut all, options.tools()?)?;
     }
     if named(ToolName::Todo) {
-        let list = match &args.resume {
-            Some(run) => tools::TodoList::of(&history(journal, run).await?),
-            None => tools::TodoList::default(),
-        };
-        add(&mut all, [list.tool()])?;
+        add(&mut all, [tools::TodoList::of(so_far).tool()])?;
     }
     if named(ToolName::Files) && args.files.is_none() {
         let cause = "there is no folder whose files it may use";
@@ -82,10 +82,22 @@ pub async fn assemble(app: &App, args: &AgentArgs, journal: &dyn Journal) -> Res
         let folder = Path::new(app.settings.get("data_dir")).join("results");
         all.offload(Offload::new(folder))?;
     }
-    if let Some(file) = &args.mcp_config {
-        servers::add(app, file, &mut all).await?;
+    if let (Some(file), Some(config)) = (&args.mcp_config, servers) {
+        servers::add(app, file, &config, &mut all).await?;
     }
     Ok(all)
+}
+
+/// The option that brings the tool of this name.
+pub fn option_of(tool: &str) -> &'static str {
+    match tool {
+        "search" => "--docs PATH or --collection NAME",
+        "list_files" | "read_file" | "search_files" => "--files DIR",
+        "write_file" | "append_file" => "--files DIR --write",
+        "remember" | "recall" | "forget" => "--memory SCOPE",
+        server if server.contains("__") => "--mcp-config FILE",
+        _ => "--tools NAMES",
+    }
 }
 
 fn add(all: &mut Tools, tools: impl IntoIterator<Item = FunctionTool>) -> Result<()> {
@@ -101,7 +113,7 @@ fn nothing(option: &str, cause: &str, hint: &str) -> anyhow::Error {
         .into()
 }
 
-async fn search(app: &App, args: &AgentArgs) -> Result<FunctionTool> {
+async fn search(app: &App, args: &Means) -> Result<FunctionTool> {
     let place = Place {
         docs: args.docs.clone(),
         collection: args.collection.clone(),
@@ -131,7 +143,7 @@ async fn memory(app: &App) -> Result<Memory> {
     Ok(Memory::open(&folder.join("memory.db"), options)?)
 }
 
-fn fetch(app: &App, args: &AgentArgs) -> Result<FunctionTool> {
+fn fetch(app: &App, args: &Means) -> Result<FunctionTool> {
     if app.settings.switch("offline")? {
         return Err(Error::new(
             ErrorKind::Offline,

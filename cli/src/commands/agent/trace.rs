@@ -4,16 +4,21 @@ use corbie_agents::AgentEvent;
 
 use crate::app::App;
 
+/// The most characters of one thing that is shown.
+const SHOWN: usize = 200;
+
+/// The beginning of a text, on one line.
+pub fn short(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut shown: String = line.chars().take(SHOWN).collect();
+    if shown.len() < line.len() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// Shows on standard error what happens.
 pub fn show(app: &App, event: AgentEvent) {
-    let short = |text: &str| {
-        let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let mut shown: String = line.chars().take(200).collect();
-        if shown.len() < line.len() {
-            shown.push('…');
-        }
-        shown
-    };
     match event {
         AgentEvent::Call(call) => {
             app.output.note(&format!(

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::collections::Served;
 use crate::app::App;
-use crate::args::{ServeArgs, ToolName};
+use crate::args::{ServeArgs, ToolName, typed};
 
 /// Passages of a search that asks for no number, and the most.
 const PASSAGES: u64 = 5;
@@ -42,8 +42,10 @@ pub fn server(app: App, args: &ServeArgs) -> Result<Server> {
             ToolName::Code => all.add(Arc::new(tools::CodeOptions::default().tool()))?,
             ToolName::Search => {}
             other => {
-                let cause = format!("{other:?} is for agents of this program only");
-                return Err(Error::new(ErrorKind::BadInput, "--tools", cause).into());
+                let cause = format!("`{}` is for agents of this program only", typed(other));
+                return Err(Error::new(ErrorKind::BadInput, "--tools", cause)
+                    .hint("calculator, clock and code can be served")
+                    .into());
             }
         }
     }

@@ -163,9 +163,8 @@ fn ask(question: &str) -> Option<String> {
     if !io::stdin().is_terminal() {
         return None;
     }
-    let mut out = io::stderr().lock();
-    write!(out, "{}", printable(question)).ok()?;
-    out.flush().ok()?;
+    // Nobody waits for the lock while a person thinks.
+    write!(io::stderr(), "{}", printable(question)).ok()?;
     let mut line = String::new();
     match io::stdin().lock().read_line(&mut line) {
         Ok(0) | Err(_) => None,

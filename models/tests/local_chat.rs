@@ -10,10 +10,11 @@ use std::path::Path;
 use corbie_core::testing::conformance::{self, Finding};
 use corbie_core::{
     ChatEvent, ChatModel, ChatRequest, ErrorKind, FinishReason, Message, ResponseFormat, Sampling,
-    ToolChoice,
+    ToolChoice, ToolSpec,
 };
 use corbie_models::chat::{GenerateOptions, LocalChatModel, LocalChatOptions};
 use futures::StreamExt;
+use serde_json::json;
 
 use tiny::{Storage, TinyModel};
 
@@ -88,6 +89,69 @@ async fn a_prompt_that_goes_on_is_not_read_again() {
     let again = model.complete(longer).await.unwrap();
     assert_eq!(again.usage.cached_tokens, again.usage.prompt_tokens - 1);
     assert_eq!(again.message, fresh.message);
+}
+
+/// Tools told and called as Hermes does. A line break behind a block would be trimmed.
+const HERMES: &str = r#"{% if tools %}<|im_start|>system
+Tools:
+{% for tool in tools %}{{ tool | tojson }}{{ "\n" }}{% endfor %}Answer with <tool_call>
+{"name": NAME, "arguments": ARGUMENTS}
+</tool_call><|im_end|>{{ "\n" }}{% endif %}{% for message in messages %}<|im_start|>{{ message.role }}{% if message.content %}{{ "\n" + message.content }}{% endif %}{% for call in message.tool_calls or [] %}{{ '\n<tool_call>\n{"name": "' + call.function.name + '", "arguments": ' + call.function.arguments | tojson + '}\n</tool_call>' }}{% endfor %}<|im_end|>{{ "\n" }}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant{{ "\n" }}{% endif %}"#;
+
+#[tokio::test]
+async fn later_steps_of_an_agent_read_only_what_is_new() {
+    let tool = |name: &str, argument: &str| ToolSpec {
+        name: name.into(),
+        description: format!("Knows the {argument}. 知道天气。"),
+        parameters: json!({
+            "type": "object",
+            "properties": {argument: {"enum": ["北京", "Monday", "Paris"]}},
+            "required": [argument],
+        }),
+    };
+    for (template, writes_where_it_reads) in [(Some(HERMES), true), (None, false)] {
+        let mut tiny = TinyModel::fixture("llama").with_vocabulary();
+        if let Some(template) = template {
+            tiny = tiny.with_template(template);
+        }
+        let options = LocalChatOptions::default();
+        let model = LocalChatModel::from_file(&tiny.file(Storage::F32), "tiny", options).unwrap();
+        let dialect = if template.is_some() {
+            "hermes"
+        } else {
+            "plain"
+        };
+        assert_eq!(model.template().dialect().name, dialect);
+        let mut request = ChatRequest {
+            tools: vec![tool("weather", "city"), tool("calendar", "day")],
+            tool_choice: ToolChoice::Required,
+            max_tokens: Some(200),
+            ..ChatRequest::new([Message::user("How is the weather in 北京?")])
+        };
+        let mut before = None;
+        for step in 0..4 {
+            let reply = model.complete(request.clone()).await.unwrap();
+            let usage = reply.usage;
+            assert_eq!(reply.finish_reason, FinishReason::ToolCalls, "{reply:?}");
+            if let Some((read, written)) = before {
+                // A line break before a call is a part of it. The token that ends an answer was
+                // never read.
+                let known = if writes_where_it_reads {
+                    read + written
+                } else {
+                    read
+                };
+                assert!(
+                    usage.cached_tokens + 4 >= known,
+                    "step {step}: {usage:?}, {read} read and {written} written before"
+                );
+            }
+            before = Some((usage.prompt_tokens, usage.completion_tokens));
+            let call = reply.message.tool_calls[0].id.clone();
+            request.messages.push(reply.message);
+            request.messages.push(Message::tool(call, "3 degrees, 晴"));
+        }
+    }
 }
 
 #[tokio::test]

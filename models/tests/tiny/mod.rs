@@ -136,6 +136,12 @@ impl TinyModel {
         self
     }
 
+    /// Gives the vocabulary another chat template.
+    pub fn with_template(mut self, template: &'static str) -> Self {
+        self.vocabulary.as_mut().unwrap().template = Some(template);
+        self
+    }
+
     /// The model file.
     pub fn writer(&self, storage: Storage) -> GgufWriter {
         let mut writer = GgufWriter::new().string("general.architecture", &self.architecture);

@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use corbie::agents::FunctionTool;
 use corbie::agents::{Agent, Decision, Outcome, SqliteJournal, Tools, history};
-use corbie::core::testing::ScriptedChatModel;
-use corbie::core::{Effects, Error, Invocation, Message, Result, Tool, ToolCall};
+use corbie::core::testing::{ScriptedChatModel, call, says};
+use corbie::core::{Effects, Error, Invocation, Result, Tool};
 use serde_json::json;
 
 const RUN: &str = "invoice-17";
@@ -38,7 +38,7 @@ async fn main() -> Result<()> {
         (true, _) => agent.start(RUN, "Pay invoice 17.", &|_| ()).await?,
         (false, false) => agent.resume(RUN, [], &|_| ()).await?,
         (false, true) => {
-            let call = "call_pay".to_owned();
+            let call = "c0".to_owned();
             agent
                 .resume(RUN, [Decision::Approve { call }], &|_| ())
                 .await?
@@ -83,15 +83,8 @@ fn payment() -> Arc<dyn Tool> {
 
 /// Asks for the payment first, then tells of it.
 fn model(has_asked: bool) -> Arc<ScriptedChatModel> {
-    let ask = Message {
-        tool_calls: vec![ToolCall {
-            id: "call_pay".into(),
-            name: "pay".into(),
-            arguments: json!({"sum": 120, "to": "Acme"}),
-        }],
-        ..Message::assistant("")
-    };
-    let told = Message::assistant("Invoice 17 is paid.");
+    let ask = call("pay", json!({"sum": 120, "to": "Acme"}));
+    let told = says("Invoice 17 is paid.");
     let script = match has_asked {
         true => vec![told],
         false => vec![ask, told],

@@ -34,15 +34,6 @@ struct Summarise {
     text: String,
 }
 
-const READS: Effects = Effects {
-    read_only: true,
-    destructive: false,
-    egress: false,
-    idempotent: true,
-    trusted: true,
-    approval: false,
-};
-
 /// Says which label an embedding model finds nearest to the text.
 fn classifier(embedder: Arc<dyn Embedder>) -> Result<Worker> {
     let tool = typed::tool(
@@ -63,7 +54,7 @@ fn classifier(embedder: Arc<dyn Embedder>) -> Result<Worker> {
             }
         },
     );
-    Worker::tool(Arc::new(tool.with_effects(READS)), &["classify"])
+    Worker::tool(Arc::new(tool.with_effects(Effects::READ)), &["classify"])
 }
 
 /// A worker that is not there.
@@ -73,7 +64,7 @@ fn cloud() -> Result<Worker> {
         Err::<(), _>(format!("the network is off, so {size} bytes were not sent"))
     };
     let tool = typed::tool("cloud", "Summarises", work);
-    Worker::tool(Arc::new(tool.with_effects(READS)), &["summarise"])
+    Worker::tool(Arc::new(tool.with_effects(Effects::READ)), &["summarise"])
 }
 
 #[tokio::main]

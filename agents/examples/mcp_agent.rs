@@ -22,8 +22,8 @@ use corbie_agents::mcp::{
     Pins, Prompt, Resource, Resources, Review, Server,
 };
 use corbie_agents::{Agent, Policy, Tools, tools};
-use corbie_core::testing::ScriptedChatModel;
-use corbie_core::{BoxFuture, Message, PromptTemplate, ToolCall};
+use corbie_core::testing::{ScriptedChatModel, call, says};
+use corbie_core::{BoxFuture, PromptTemplate};
 use serde_json::Value;
 
 /// Approves everything, and answers questions with the word `corbie`.
@@ -133,26 +133,16 @@ async fn main() -> Result<()> {
         }
         ["call", file, tool, given] => {
             let (_clients, all) = connect(file).await?;
-            let wanted = ToolCall {
-                id: "1".into(),
-                name: (*tool).into(),
-                arguments: serde_json::from_str(given)?,
-            };
-            let calls = Message {
-                tool_calls: vec![wanted],
-                ..Message::assistant("")
-            };
-            let model = ScriptedChatModel::new([calls, Message::assistant("done")]);
+            let script = [call(tool, serde_json::from_str(given)?), says("done")];
+            let model = ScriptedChatModel::new(script);
             let mut agent = Agent {
                 tools: all,
                 ..Agent::new(Arc::new(model.with_context_length(1 << 20)))
             };
             agent.options.policy = Policy::unattended();
             let run = agent.run("Call the tool.").await?;
-            for message in run.messages {
-                if message.role == corbie_core::Role::Tool {
-                    println!("{}", message.content);
-                }
+            for result in run.results() {
+                println!("{result}");
             }
         }
         _ => bail!("serve [ADDRESS], list FILE, or call FILE TOOL ARGUMENTS"),

@@ -16,6 +16,7 @@
 //! | `mcp` | which tools do other programs have, and what may they use of ours? |
 //! | [`tools`] | what can it do? |
 //! | [`Memory`] | what does it still know the next time? |
+//! | `testing` | does a journal of your own keep what runs rest on? |
 
 mod agent;
 mod answer;
@@ -31,6 +32,8 @@ mod memory;
 pub mod plan;
 mod spans;
 mod sqlite;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod text;
 pub mod tools;
 

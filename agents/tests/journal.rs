@@ -14,7 +14,46 @@ async fn it_keeps_the_laws() {
     let folder = tempfile::tempdir().unwrap();
     let journal = SqliteJournal::open(&folder.path().join("runs.db")).unwrap();
     conformance::journal(&journal).await;
-    assert_eq!(journal.runs().unwrap(), ["other", "run"]);
+    let runs = journal.runs().unwrap();
+    assert!(
+        runs.is_sorted() && runs.contains(&"运行/一".to_owned()),
+        "{runs:?}"
+    );
+}
+
+#[tokio::test]
+async fn it_keeps_them_when_it_is_opened_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let open = || Arc::new(SqliteJournal::open(&path).unwrap()) as Arc<dyn Journal>;
+    conformance::journal_reopened(open).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_processes_that_write_one_event_one_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let open = || SqliteJournal::open(&path).unwrap();
+    let journals: Vec<Arc<SqliteJournal>> = (0..4).map(|_| Arc::new(open())).collect();
+    for number in 0..25 {
+        let writers = journals
+            .iter()
+            .cloned()
+            .enumerate()
+            .map(|(writer, journal)| {
+                tokio::spawn(async move { journal.append("run", number, json!(writer)).await })
+            });
+        let mut winners = Vec::new();
+        for (writer, written) in writers.collect::<Vec<_>>().into_iter().enumerate() {
+            match written.await.unwrap() {
+                Ok(_) => winners.push(writer),
+                Err(error) => assert_eq!(error.kind(), &ErrorKind::Mismatch, "{error}"),
+            }
+        }
+        let entries = journals[0].read("run", number).await.unwrap();
+        assert_eq!((winners.len(), entries.len()), (1, 1));
+        assert_eq!(entries[0].event, json!(winners[0]));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

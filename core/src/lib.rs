@@ -21,7 +21,8 @@
 //! | generate | [`ChatModel`] | [`ChatRequest`] → [`ChatEvent`]s |
 //! | act | [`Tool`], [`Journal`] | [`ToolCall`] |
 //!
-//! The feature `testing` adds fakes (a scripted chat model, a deterministic embedder, an
+//! [`record`] writes down what a chat model answers, and answers the same again without it. The
+//! feature `testing` adds fakes (a scripted chat model and tool, a deterministic embedder, an
 //! in-memory journal) and one conformance function for each trait.
 
 mod clock;
@@ -42,6 +43,7 @@ mod retrieve;
 
 mod chat;
 mod prompt;
+pub mod record;
 
 mod journal;
 mod tool;

@@ -52,6 +52,25 @@ pub struct Effects {
     pub approval: bool,
 }
 
+impl Effects {
+    /// Those of a tool that looks something up and answers in the application's own words.
+    ///
+    /// ```
+    /// use corbie_core::Effects;
+    ///
+    /// let of_a_web_page = Effects { egress: true, trusted: false, ..Effects::READ };
+    /// assert!(of_a_web_page.read_only && !of_a_web_page.trusted);
+    /// ```
+    pub const READ: Self = Self {
+        read_only: true,
+        destructive: false,
+        egress: false,
+        idempotent: true,
+        trusted: true,
+        approval: false,
+    };
+}
+
 type Listener = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// One run of a tool.

@@ -1,12 +1,14 @@
 //! What becomes of calls: judging, running, settling them.
 
+use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use corbie_core::{Invocation, Result, ToolCall};
 use futures::channel::mpsc;
+use futures::future::{self, Either};
 use futures::stream::FuturesUnordered;
-use futures::{StreamExt, future};
+use futures::{FutureExt, StreamExt};
 use serde_json::Value;
 use tracing::Instrument;
 
@@ -167,11 +169,9 @@ impl Agent {
         let times = (self.options.tool_timeout, work.left);
         let most = self.options.result_bytes;
         let run = self.tools.run(&call.name, invocation, times, most);
-        let listen = async {
-            while let Some(text) = heard.next().await {
-                let call = call.id.clone();
-                watch(AgentEvent::Progress { call, text });
-            }
+        let tell = |text| {
+            let call = call.id.clone();
+            watch(AgentEvent::Progress { call, text });
         };
         let span = tracing::info_span!(
             "execute_tool",
@@ -182,7 +182,23 @@ impl Agent {
             gen_ai.tool.r#type = "function",
             error.type = tracing::field::Empty,
         );
-        let ran = future::join(run, listen).instrument(span.clone()).await.0;
+        let told = async {
+            let listen = async {
+                while let Some(text) = heard.next().await {
+                    tell(text);
+                }
+            };
+            match future::select(pin!(run), pin!(listen)).await {
+                Either::Left((ran, _)) => ran,
+                Either::Right(((), run)) => run.await,
+            }
+        };
+        let ran = told.instrument(span.clone()).await;
+        // What it reported last is heard; what it reports behind its end, if it kept the
+        // invocation, is not waited for.
+        while let Some(Some(text)) = heard.next().now_or_never() {
+            tell(text);
+        }
         if matches!(&ran, Ran::Ended(result) if result.failed) {
             span.record("error.type", "tool_error");
         }

@@ -24,23 +24,19 @@ use super::{Agent, AgentEvent, Run};
 /// ```
 /// use std::sync::Arc;
 ///
-/// use corbie_agents::{Agent, Delegate, Outcome, Tools};
-/// use corbie_core::testing::ScriptedChatModel;
-/// use corbie_core::{Message, Tool, ToolCall};
+/// use corbie_agents::{Agent, Delegate, Tools};
+/// use corbie_core::Tool;
+/// use corbie_core::testing::{ScriptedChatModel, call, says};
 /// use serde_json::json;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> corbie_core::Result<()> {
-/// let writer = Agent::new(Arc::new(ScriptedChatModel::new([Message::assistant("鸦不是乌鸦。")])));
+/// let writer = Agent::new(Arc::new(ScriptedChatModel::new(["鸦不是乌鸦。"])));
 /// let delegate: Arc<dyn Tool> = Arc::new(Delegate::new("writer", "Writes Chinese.", writer));
-/// let ask = Message {
-///     tool_calls: vec![ToolCall { id: "1".into(), name: "writer".into(), arguments: json!({"task": "Write."}) }],
-///     ..Message::assistant("")
-/// };
-/// let model = ScriptedChatModel::new([ask, Message::assistant("Done.")]);
+/// let model = ScriptedChatModel::new([call("writer", json!({"task": "Write."})), says("Done.")]);
 /// let agent = Agent { tools: Tools::new([delegate])?, ..Agent::new(Arc::new(model)) };
 /// let run = agent.run("Have something written.").await?;
-/// assert_eq!((run.spent.steps, run.messages[2].content.as_str()), (3, "鸦不是乌鸦。"));
+/// assert_eq!((run.spent.steps, run.results()), (3, vec!["鸦不是乌鸦。"]));
 /// # Ok(())
 /// # }
 /// ```

@@ -82,6 +82,7 @@ impl Tool for FunctionTool {
     }
 
     fn call(&self, run: Invocation) -> BoxFuture<'_, Result<Value>> {
-        (self.work)(run)
+        // What nobody waits for does not begin.
+        Box::pin(async move { (self.work)(run).await })
     }
 }

@@ -34,8 +34,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corbie_core::{
-    ChatModel, Journal, Message, ResponseFormat, Result, Sampling, ToolCall, ToolChoice,
+    ChatModel, Journal, Message, ResponseFormat, Result, Role, Sampling, ToolCall, ToolChoice,
 };
+use serde_json::Value;
 
 pub use delegate::Delegate;
 pub use event::{JOURNAL_VERSION, Judgement, Record, RunEvent, ToolResult};
@@ -161,6 +162,53 @@ pub struct Run {
     pub spent: Spent,
     /// Whether text from outside came into the conversation.
     pub tainted: bool,
+}
+
+impl Run {
+    /// The calls that the model made, in order, each by the tool's name and its arguments.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use corbie_agents::{Agent, Tools, tools};
+    /// use corbie_core::Tool;
+    /// use corbie_core::testing::{ScriptedChatModel, call, says};
+    /// use serde_json::json;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> corbie_core::Result<()> {
+    /// let script = [call("calculator", json!({"expression": "2 + 3"})), says("五")];
+    /// let calculator: Arc<dyn Tool> = Arc::new(tools::calculator());
+    /// let agent = Agent {
+    ///     tools: Tools::new([calculator])?,
+    ///     ..Agent::new(Arc::new(ScriptedChatModel::new(script)))
+    /// };
+    /// let run = agent.run("二加三等于几？").await?;
+    /// assert_eq!(run.calls(), [("calculator", &json!({"expression": "2 + 3"}))]);
+    /// assert_eq!(run.results(), ["5"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn calls(&self) -> Vec<(&str, &Value)> {
+        let calls = self.messages.iter().flat_map(|it| &it.tool_calls);
+        calls
+            .map(|call| (call.name.as_str(), &call.arguments))
+            .collect()
+    }
+
+    /// What came of the calls, in the order in which the model reads it.
+    pub fn results(&self) -> Vec<&str> {
+        let results = self.messages.iter().filter(|it| it.role == Role::Tool);
+        results.map(|it| it.content.as_str()).collect()
+    }
+
+    /// The answer, of a run that is done.
+    pub fn answer(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Done { answer, .. } => Some(answer),
+            _ => None,
+        }
+    }
 }
 
 /// What whoever watches a run sees.

@@ -195,6 +195,9 @@ fn is_handle(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use corbie_core::testing::conformance;
+
     use super::*;
 
     fn handle(shown: &str) -> String {
@@ -236,6 +239,15 @@ mod tests {
         ] {
             assert!(offload.page(name, 0).is_err(), "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn its_reader_keeps_the_laws_of_tools() {
+        let folder = tempfile::tempdir().unwrap();
+        let offload = Arc::new(Offload::new(folder.path()));
+        let shown = offload.keep("run-1", "渡鸦 cache. ".repeat(99), 100, true);
+        let arguments = json!({"handle": handle(&shown), "offset": 100});
+        conformance::tool(&offload.reader(), &arguments).await;
     }
 
     #[test]

@@ -117,7 +117,8 @@ impl Trajectory {
     }
 }
 
-/// The calls that the model made in a run, in order.
+/// The calls that the model made in a run, in order. A test asserts on those of a
+/// [`Run`](crate::Run) by [`Run::calls`](crate::Run::calls).
 pub fn calls(records: &[Record]) -> Vec<&ToolCall> {
     let calls = records.iter().filter_map(|record| match &record.event {
         RunEvent::Replied { message, .. } => Some(&message.tool_calls),
@@ -191,17 +192,13 @@ fn in_any_order(expected: &[ExpectedCall], made: &[&ToolCall]) -> Vec<Option<usi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use corbie_core::{FinishReason, Message, Usage};
+    use corbie_core::testing::call;
+    use corbie_core::{FinishReason, Usage};
     use serde_json::json;
 
     fn run(tools: &[(&str, Value)]) -> Vec<Record> {
-        let record = |(index, (name, arguments)): (usize, &(&str, Value))| {
-            let mut message = Message::assistant("");
-            message.tool_calls.push(ToolCall {
-                id: format!("call_{index}"),
-                name: (*name).into(),
-                arguments: arguments.clone(),
-            });
+        let record = |(name, arguments): &(&str, Value)| {
+            let message = call(name, arguments.clone());
             Record {
                 event: RunEvent::Replied {
                     dropped: 0,
@@ -212,7 +209,7 @@ mod tests {
                 millis: 0,
             }
         };
-        tools.iter().enumerate().map(record).collect()
+        tools.iter().map(record).collect()
     }
 
     #[test]

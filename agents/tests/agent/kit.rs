@@ -6,33 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use corbie_agents::{Agent, FunctionTool, Tools};
 use corbie_core::testing::{MemoryJournal, ScriptedChatModel};
-use corbie_core::{Effects, Error, ErrorKind, Invocation, Message, Tool, ToolCall};
+use corbie_core::{Effects, Error, ErrorKind, Invocation, Message, Tool};
 use serde_json::{Value, json};
 
-pub const READ: Effects = Effects {
-    read_only: true,
-    destructive: false,
-    egress: false,
-    idempotent: true,
-    trusted: true,
-    approval: false,
-};
+pub use corbie_core::testing::calls;
 
-/// An answer that calls tools.
-pub fn calls(wanted: &[(&str, Value)]) -> Message {
-    let calls = wanted
-        .iter()
-        .enumerate()
-        .map(|(index, (name, arguments))| ToolCall {
-            id: format!("c{index}"),
-            name: (*name).to_owned(),
-            arguments: arguments.clone(),
-        });
-    Message {
-        tool_calls: calls.collect(),
-        ..Message::assistant("")
-    }
-}
+pub const READ: Effects = Effects::READ;
 
 /// What tools did, in order.
 #[derive(Clone, Default)]

@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use corbie_agents::{Agent, Budget, FunctionTool, Inquiry, Limit, Outcome, Policy, Prices, Tools};
+use corbie_agents::{Agent, AgentEvent, Budget, Inquiry, Limit, Outcome, Policy, Prices, Tools};
+use corbie_core::testing::{ScriptedTool, says};
 use corbie_core::{Effects, Message, Role, Tool};
 use serde_json::{Value, json};
 
@@ -134,18 +135,11 @@ async fn budgets_end_a_run_and_keep_its_work() {
 #[tokio::test]
 async fn a_tool_that_hangs_or_panics_costs_one_call() {
     let never = |effects: Effects| {
-        FunctionTool::new("odd", "?", json!({"type": "object"}), |_| {
-            std::future::pending()
-        })
-        .with_timeout(Duration::ZERO)
-        .with_effects(effects)
+        let odd = ScriptedTool::new("odd").hangs();
+        odd.with_timeout(Duration::ZERO).with_effects(effects)
     };
-    let broken = FunctionTool::new("odd", "?", json!({"type": "object"}), |_| async {
-        panic!("a bug")
-    })
-    .with_effects(READ);
-    let cases: [(FunctionTool, &str); 2] =
-        [(never(READ), "took longer"), (broken, "a bug in the tool")];
+    let broken = ScriptedTool::new("odd").answering(|_| panic!("a bug"));
+    let cases = [(never(READ), "took longer"), (broken, "a bug in the tool")];
     for (tool, wanted) in cases {
         let script = vec![calls(&[("odd", json!({}))]), Message::assistant("well")];
         let (agent, _) = agent(script, &Ledger::default());
@@ -178,4 +172,35 @@ async fn a_tool_that_hangs_or_panics_costs_one_call() {
         }
     );
     assert!(asks, "{:?}", run.outcome);
+}
+
+#[tokio::test]
+async fn a_tool_that_keeps_its_invocation_holds_nothing_up() {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let keeper = Arc::clone(&kept);
+    let odd = ScriptedTool::new("odd").answering(move |run| {
+        run.report("half");
+        run.report("一半");
+        keeper.lock().unwrap().push(run.clone());
+        Ok(json!("all"))
+    });
+    let (agent, _) = agent(
+        vec![calls(&[("odd", json!({}))]), says("ok")],
+        &Ledger::default(),
+    );
+    let odd: Arc<dyn Tool> = Arc::new(odd);
+    let agent = Agent {
+        tools: Tools::new([odd]).unwrap(),
+        ..agent
+    };
+    let heard = Mutex::new(Vec::new());
+    let watch = |event| match event {
+        AgentEvent::Progress { text, .. } => heard.lock().unwrap().push(text),
+        AgentEvent::Result { result, .. } => heard.lock().unwrap().push(result.content),
+        _ => {}
+    };
+    let run = agent.start("r", "Try.", &watch).await.unwrap();
+    assert_eq!(run.answer(), Some("ok"));
+    assert_eq!(*heard.lock().unwrap(), ["half", "一半", "all"]);
+    kept.lock().unwrap()[0].report("too late");
 }

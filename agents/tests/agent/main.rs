@@ -7,6 +7,7 @@ mod hostile;
 mod kit;
 mod limits;
 mod people;
+mod replay;
 mod summary;
 mod team;
 mod typed;

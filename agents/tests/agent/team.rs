@@ -183,7 +183,7 @@ async fn depth_number_and_budget_have_limits() {
     let (below, model) = scripted((0..9).map(|n| Message::assistant(format!("{n}"))).collect());
     let mut above_it = above(
         vec![
-            calls(&(0..9).map(|_| task("same")).collect::<Vec<_>>()),
+            calls((0..9).map(|_| task("same"))),
             Message::assistant("enough"),
         ],
         below,

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use corbie_agents::{Agent, Outcome, Run, Tools, tool};
+use corbie_agents::{Agent, Run, Tools, tool};
 use corbie_core::testing::ScriptedChatModel;
-use corbie_core::{Message, Role, Tool};
+use corbie_core::{Message, Tool};
 use serde_json::{Value, json};
 
 use crate::kit::calls;
@@ -33,35 +33,26 @@ async fn get_current_weather(
 
 const TOOL: &str = "get_current_weather";
 
-/// A run of this script, the calls that it made, and what each gave.
-async fn ask(question: &str, script: Vec<Message>) -> (Run, Vec<Value>, Vec<String>) {
+/// A run of this script.
+async fn ask(question: &str, script: Vec<Message>) -> Run {
     let model = Arc::new(ScriptedChatModel::new(script).with_context_length(100_000));
     let tool: Arc<dyn Tool> = Arc::new(get_current_weather());
     let agent = Agent {
         tools: Tools::new([tool]).unwrap(),
         ..Agent::new(model.clone())
     };
-    let made = Mutex::new(Vec::new());
-    let watch = |event| {
-        if let corbie_agents::AgentEvent::Call(call) = event {
-            made.lock().unwrap().push(call.arguments);
-        }
-    };
-    let run = agent.start("w", question, &watch).await.unwrap();
+    let run = agent.run(question).await.unwrap();
     assert_eq!(model.requests()[0].tools[0].name, TOOL);
-    let results = run.messages.iter().filter(|it| it.role == Role::Tool);
-    let results = results.map(|it| it.content.clone()).collect();
-    (run, made.into_inner().unwrap(), results)
+    run
 }
 
 #[track_caller]
 fn answered(run: &Run, values: [&str; 2]) {
-    let Outcome::Done { answer, .. } = &run.outcome else {
-        panic!("{:?}", run.outcome)
-    };
+    let answer = run.answer().unwrap_or_default();
     assert!(
         values.iter().all(|value| answer.contains(value)),
-        "{answer}"
+        "{:?}",
+        run.outcome
     );
 }
 
@@ -81,17 +72,19 @@ async fn two_cities_are_two_calls_and_an_answer_with_both_values() {
     ];
     for (question, cities, answer) in cases {
         let call = |city: &str| (TOOL, json!({ "city": city }));
-        let together = vec![calls(&cities.map(call)), Message::assistant(answer)];
+        let together = vec![calls(cities.map(call)), Message::assistant(answer)];
         let in_turn = vec![
             calls(&[call(cities[0])]),
             calls(&[call(cities[1])]),
             Message::assistant(answer),
         ];
         for script in [together, in_turn] {
-            let (run, made, results) = ask(question, script).await;
+            let run = ask(question, script).await;
             answered(&run, ["3", "11"]);
-            assert_eq!(made, cities.map(|city| json!({ "city": city })));
+            let wanted = cities.map(|city| json!({ "city": city }));
+            assert_eq!(run.calls(), [(TOOL, &wanted[0]), (TOOL, &wanted[1])]);
             assert_eq!(run.spent.calls, 2, "no third call");
+            let results = run.results();
             assert!(
                 results[0].contains(":3}") && results[1].contains(":11}"),
                 "{results:?}"
@@ -111,7 +104,7 @@ async fn bad_arguments_and_unknown_tools_are_told_to_the_model() {
         ]),
         Message::assistant("北京 3 度,上海 11 度。"),
     ];
-    let (run, _, results) = ask("北京和上海今天天气?", script).await;
+    let run = ask("北京和上海今天天气?", script).await;
     answered(&run, ["3", "11"]);
     let wanted = [
         "\"city\" is a required property",
@@ -120,8 +113,8 @@ async fn bad_arguments_and_unknown_tools_are_told_to_the_model() {
         "\"degrees\":3",
         "\"degrees\":11",
     ];
-    assert_eq!(results.len(), wanted.len());
-    for (result, wanted) in results.iter().zip(wanted) {
+    assert_eq!(run.results().len(), wanted.len());
+    for (result, wanted) in run.results().into_iter().zip(wanted) {
         assert!(result.contains(wanted), "{result}: {wanted}");
     }
 }

@@ -7,11 +7,8 @@ use std::sync::Arc;
 use corbie_agents::{
     Agent, Decision, FunctionTool, Inquiry, Outcome, Policy, SqliteJournal, Tools,
 };
-use corbie_core::{
-    BoxFuture, ChatEvent, ChatModel, ChatModelInfo, ChatRequest, ChatStream, Effects, FinishReason,
-    Invocation, Result, Role, TokenCounter, Tool, ToolCall, Usage,
-};
-use futures::StreamExt;
+use corbie_core::testing::{ScriptedChatModel, calls, says};
+use corbie_core::{ChatRequest, Effects, Invocation, Message, Role, Tool};
 use serde_json::{Value, json};
 
 /// The folder of the run, for the process that is to be killed.
@@ -66,43 +63,20 @@ impl Ledger {
     }
 }
 
-/// A model whose answer follows from how often it has answered, so it needs no memory.
-struct Planner(ChatModelInfo);
-
-impl ChatModel for Planner {
-    fn info(&self) -> &ChatModelInfo {
-        &self.0
+/// What the model says: it follows from how often it has answered, so it needs no memory.
+fn next(request: &ChatRequest) -> Message {
+    let messages = request.messages.iter();
+    let step = messages.filter(|it| it.role == Role::Assistant).count();
+    if step + 1 == STEPS {
+        return says("全部完成。");
     }
-
-    fn tokens(&self) -> Option<&dyn TokenCounter> {
-        None
+    let effects = effects_of(step);
+    let mut message = calls(effects.iter().map(|(tool, n)| (*tool, json!({ "n": n }))));
+    // The ids say of what kind a call is.
+    for (call, (tool, n)) in message.tool_calls.iter_mut().zip(effects) {
+        call.id = format!("{tool}_{n}");
     }
-
-    fn prompt_tokens(&self, request: &ChatRequest) -> Result<usize> {
-        Ok(request.messages.len())
-    }
-
-    fn stream(&self, request: ChatRequest) -> BoxFuture<'_, Result<ChatStream>> {
-        let messages = request.messages.iter();
-        let step = messages.filter(|it| it.role == Role::Assistant).count();
-        let mut events: Vec<ChatEvent> = Vec::new();
-        if step + 1 < STEPS {
-            events.extend(effects_of(step).into_iter().map(|(tool, n)| {
-                ChatEvent::ToolCall(ToolCall {
-                    id: format!("{tool}_{n}"),
-                    name: tool.into(),
-                    arguments: json!({ "n": n }),
-                })
-            }));
-        } else {
-            events.push(ChatEvent::Text("全部完成。".into()));
-        }
-        events.push(ChatEvent::Finish {
-            reason: FinishReason::Stop,
-            usage: Usage::default(),
-        });
-        Box::pin(async move { Ok(futures::stream::iter(events).map(Ok).boxed()) })
-    }
+    message
 }
 
 /// `pay`, which the service does once for a key, and `post`, which it does whenever it is told.
@@ -147,10 +121,8 @@ async fn life() {
     let ledger = Ledger::of(&folder);
     let journal = SqliteJournal::open(&folder.join("runs.db")).unwrap();
     let is_new = journal.runs().unwrap().is_empty();
-    let model = Planner(ChatModelInfo {
-        model: "planner".into(),
-        context_length: 10_000,
-    });
+    let model = ScriptedChatModel::answering(|_, request| next(request));
+    let model = model.with_context_length(10_000);
     let mut agent = Agent {
         tools: tools(&ledger),
         journal: Some(Arc::new(journal)),

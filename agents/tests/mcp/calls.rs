@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use corbie_agents::mcp::{Clients, Consent};
 use corbie_agents::{Agent, Outcome, Policy, Tools};
-use corbie_core::testing::ScriptedChatModel;
-use corbie_core::{ErrorKind, Invocation, Message, ToolCall};
+use corbie_core::testing::{ScriptedChatModel, calls, conformance, says};
+use corbie_core::{ErrorKind, Invocation};
 use serde_json::{Value, json};
 
 use crate::kit::{Person, Place, call, find, names};
@@ -43,6 +43,25 @@ async fn all_that_a_server_has_can_be_called() {
     let arguments = json!({"name": "greet", "arguments": {"who": "世界"}});
     let prompt = call(&client, "fix__get_prompt", arguments).await.unwrap();
     assert_eq!(prompt, "user: Hello 世界");
+}
+
+#[tokio::test]
+async fn a_servers_tools_keep_the_laws() {
+    let (place, person) = (Place::new(), Person::who_says(Consent::Believed));
+    let client = place.connect(&person).await.unwrap();
+    let cases = [
+        ("fix__echo", json!({"text": "乌鸦"})),
+        ("fix__list_resources", json!({})),
+        ("fix__read_resource", json!({"uri": "note://1"})),
+        ("fix__list_prompts", json!({})),
+        (
+            "fix__get_prompt",
+            json!({"name": "greet", "arguments": {"who": "世界"}}),
+        ),
+    ];
+    for (name, arguments) in cases {
+        conformance::tool(find(&client, name).as_ref(), &arguments).await;
+    }
 }
 
 #[tokio::test]
@@ -112,18 +131,8 @@ async fn a_dropped_call_is_cancelled() {
 
 /// A model that calls a server's tool and then answers.
 fn model(tool: &str, arguments: Value) -> Arc<ScriptedChatModel> {
-    let wanted = ToolCall {
-        id: "c".into(),
-        name: tool.into(),
-        arguments,
-    };
-    let calls = Message {
-        tool_calls: vec![wanted],
-        ..Message::assistant("")
-    };
-    Arc::new(
-        ScriptedChatModel::new([calls, Message::assistant("done")]).with_context_length(99_999),
-    )
+    let script = [calls([(tool, arguments)]), says("done")];
+    Arc::new(ScriptedChatModel::new(script).with_context_length(99_999))
 }
 
 #[tokio::test]

@@ -123,7 +123,12 @@ while True:
     message = receive()
     if "id" not in message or "method" not in message:
         continue
-    result = answer(message)
+    try:
+        result = answer(message)
+    except (KeyError, TypeError) as missing:
+        error = {"code": -32602, "message": f"invalid parameters: {missing!r}"}
+        send({"jsonrpc": "2.0", "id": message["id"], "error": error})
+        continue
     if result is NotImplemented:
         error = {"code": -32601, "message": "unknown method"}
         send({"jsonrpc": "2.0", "id": message["id"], "error": error})

@@ -2,18 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use corbie_agents::plan::{DagPlanner, Kind, PlanRun, Planner, TaskQueue, Worker};
 use corbie_agents::{Agent, FunctionTool, Outcome, Policy, Tools};
-use corbie_core::testing::MemoryJournal;
+use corbie_core::testing::{DyingJournal, MemoryJournal, ScriptedChatModel, call, says};
 use corbie_core::{
-    BoxFuture, ChatEvent, ChatModel, ChatModelInfo, ChatRequest, ChatStream, Effects, Error,
-    ErrorKind, FinishReason, Invocation, Journal, JournalEntry, Result, Role, TokenCounter, Tool,
-    ToolCall, Usage,
+    BoxFuture, ChatModel, ChatRequest, Effects, ErrorKind, Invocation, Journal, Message, Result,
+    Role, Tool,
 };
-use futures::StreamExt;
 use serde_json::{Value, json};
 
 use crate::kit::one;
@@ -21,104 +18,36 @@ use crate::kit::one;
 const GOAL: &str = "Note a and note b";
 
 /// Answers by what it is asked, so that it says the same in every life.
-struct Steady(ChatModelInfo);
-
 fn steady() -> Arc<dyn ChatModel> {
-    Arc::new(Steady(ChatModelInfo {
-        model: "steady".into(),
-        context_length: 100_000,
-    }))
+    let model = ScriptedChatModel::answering(|_, request| answer(request));
+    Arc::new(model.with_context_length(100_000))
 }
 
-impl ChatModel for Steady {
-    fn info(&self) -> &ChatModelInfo {
-        &self.0
-    }
-
-    fn tokens(&self) -> Option<&dyn TokenCounter> {
-        None
-    }
-
-    fn prompt_tokens(&self, _: &ChatRequest) -> Result<usize> {
-        Ok(10)
-    }
-
-    fn stream(&self, request: ChatRequest) -> BoxFuture<'_, Result<ChatStream>> {
-        let text = |role| {
-            let mut found = request.messages.iter().filter(|it| it.role == role);
-            found.next_back().map_or("", |it| it.content.as_str())
-        };
-        let (system, user) = (text(Role::System), text(Role::User));
-        let noted = request.messages.iter().any(|it| it.role == Role::Tool);
-        let said = |text: &str| ChatEvent::Text(text.to_owned());
-        let letter = if user.contains("task: note b") {
-            "b"
-        } else {
-            "a"
-        };
-        let event = if system.starts_with("Write a plan") {
-            said(r#"{"steps": ["note a", "note b"]}"#)
-        } else if system.starts_with("Split") {
-            said(
-                &json!({"tasks": [
-                    {"id": "t1", "kind": "note", "arguments": {"text": "a"}},
-                    {"id": "t2", "kind": "note", "arguments": {"text": "b"}},
-                ]})
-                .to_string(),
-            )
-        } else if system.starts_with("Judge") {
-            let reached = user.contains("- note b: noted");
-            said(&json!({"reached": reached, "answer": "noted a, noted b"}).to_string())
-        } else if system.starts_with("Name new tasks") {
-            said(r#"{"tasks": ["note b"]}"#)
-        } else if system.starts_with("Answer the goal") || noted {
-            said("noted")
-        } else {
-            ChatEvent::ToolCall(ToolCall {
-                id: "c".into(),
-                name: "note".into(),
-                arguments: json!({"text": letter}),
-            })
-        };
-        let reason = match event {
-            ChatEvent::ToolCall(_) => FinishReason::ToolCalls,
-            _ => FinishReason::Stop,
-        };
-        let usage = Usage::default();
-        let events = [event, ChatEvent::Finish { reason, usage }];
-        Box::pin(async move { Ok(futures::stream::iter(events).map(Ok).boxed()) })
-    }
-}
-
-/// A journal that dies before, or just after, it has written so many events.
-struct Dying {
-    inner: Arc<MemoryJournal>,
-    left: AtomicUsize,
-    after: bool,
-}
-
-impl Journal for Dying {
-    fn append<'a>(
-        &'a self,
-        run: &'a str,
-        expected: u64,
-        event: Value,
-    ) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(async move {
-            let left = self.left.load(Ordering::Relaxed);
-            if left == 0 {
-                if self.after {
-                    self.inner.append(run, expected, event).await?;
-                }
-                return Err(Error::new(ErrorKind::Io, "journal", "the process died"));
-            }
-            self.left.store(left - 1, Ordering::Relaxed);
-            self.inner.append(run, expected, event).await
-        })
-    }
-
-    fn read<'a>(&'a self, run: &'a str, from: u64) -> BoxFuture<'a, Result<Vec<JournalEntry>>> {
-        self.inner.read(run, from)
+fn answer(request: &ChatRequest) -> Message {
+    let text = |role| {
+        let mut found = request.messages.iter().filter(|it| it.role == role);
+        found.next_back().map_or("", |it| it.content.as_str())
+    };
+    let (system, user) = (text(Role::System), text(Role::User));
+    let noted = request.messages.iter().any(|it| it.role == Role::Tool);
+    if system.starts_with("Write a plan") {
+        says(r#"{"steps": ["note a", "note b"]}"#)
+    } else if system.starts_with("Split") {
+        let tasks = json!({"tasks": [
+            {"id": "t1", "kind": "note", "arguments": {"text": "a"}},
+            {"id": "t2", "kind": "note", "arguments": {"text": "b"}},
+        ]});
+        says(tasks.to_string())
+    } else if system.starts_with("Judge") {
+        let reached = user.contains("- note b: noted");
+        says(json!({"reached": reached, "answer": "noted a, noted b"}).to_string())
+    } else if system.starts_with("Name new tasks") {
+        says(r#"{"tasks": ["note b"]}"#)
+    } else if system.starts_with("Answer the goal") || noted {
+        says("noted")
+    } else {
+        let is_b = user.contains("task: note b");
+        call("note", json!({"text": if is_b { "b" } else { "a" }}))
     }
 }
 
@@ -183,11 +112,10 @@ const PLANNERS: [(&str, Start); 3] = [
 async fn whatever_it_dies_at_it_goes_on() {
     for (name, start) in PLANNERS {
         let quiet = Noted::default();
-        let counting = Arc::new(Dying {
-            inner: Arc::default(),
-            left: AtomicUsize::new(usize::MAX),
-            after: false,
-        });
+        let counting = Arc::new(DyingJournal::new(
+            Arc::new(MemoryJournal::default()),
+            usize::MAX,
+        ));
         let journal: Arc<dyn Journal> = counting.clone();
         let whole = start(&journal, &quiet).await.unwrap();
         assert!(
@@ -195,17 +123,15 @@ async fn whatever_it_dies_at_it_goes_on() {
             "{name}: {whole:?}"
         );
         assert_eq!(quiet.lock().unwrap().len(), 2, "{name}");
-        let events = usize::MAX - counting.left.load(Ordering::Relaxed);
+        let events = counting.written();
 
         for (dies_at, after) in (0..events).flat_map(|at| [(at, false), (at, true)]) {
             let name = format!("{name} died at {dies_at}, written: {after}");
             let effects = Noted::default();
             let inner = Arc::new(MemoryJournal::default());
-            let dying: Arc<dyn Journal> = Arc::new(Dying {
-                inner: inner.clone(),
-                left: dies_at.into(),
-                after,
-            });
+            let dying = DyingJournal::new(inner.clone(), dies_at);
+            let dying = if after { dying.after_writing() } else { dying };
+            let dying: Arc<dyn Journal> = Arc::new(dying);
             assert!(start(&dying, &effects).await.is_err(), "{name}");
             let living: Arc<dyn Journal> = inner;
             let run = start(&living, &effects).await.unwrap();

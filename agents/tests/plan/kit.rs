@@ -6,36 +6,16 @@ use std::sync::Arc;
 
 use corbie_agents::{Agent, FunctionTool, Tools};
 use corbie_core::testing::ScriptedChatModel;
-use corbie_core::{Effects, Error, ErrorKind, Invocation, Message, Tool, ToolCall};
+use corbie_core::{Effects, Error, ErrorKind, Invocation, Message, Tool};
 use serde_json::{Value, json};
 
-pub const READ: Effects = Effects {
-    read_only: true,
-    destructive: false,
-    egress: false,
-    idempotent: true,
-    trusted: true,
-    approval: false,
-};
+pub use corbie_core::testing::call;
+
+pub const READ: Effects = Effects::READ;
 
 /// A model that says these texts.
 pub fn says(texts: &[&str]) -> Arc<ScriptedChatModel> {
-    Arc::new(ScriptedChatModel::new(
-        texts.iter().copied().map(Message::assistant),
-    ))
-}
-
-/// An answer that calls a tool.
-pub fn call(name: &str, arguments: Value) -> Message {
-    let call = ToolCall {
-        id: "c".into(),
-        name: name.into(),
-        arguments,
-    };
-    Message {
-        tool_calls: vec![call],
-        ..Message::assistant("")
-    }
+    Arc::new(ScriptedChatModel::new(texts.iter().copied()))
 }
 
 /// A schema of one text.

@@ -9,6 +9,7 @@
 //! | `react` | tools for models that know none |
 //! | `again` | whatever a planner dies at, it goes on, and no effect happens twice |
 //! | `auto` | a goal within budgets, a loop that ends, a transcript that stays |
+//! | `weng` | plan, revision, sub-agent and memory in one trace, and the next process recalls |
 //! | `few` | examples by likeness within a budget; thoughts never reach a parser |
 
 mod again;
@@ -20,3 +21,4 @@ mod queue;
 mod react;
 mod reflect;
 mod steps;
+mod weng;

@@ -226,7 +226,7 @@ async fn what_a_step_read_from_outside_taints_those_after_it() {
 
     // A person says no; the planner goes on from there.
     let reject = corbie_agents::Decision::Reject {
-        call: "c".into(),
+        call: "c0".into(),
         reason: "never".into(),
     };
     let more = ScriptedChatModel::new([Message::assistant("Nothing was paid.")]);

@@ -4,6 +4,7 @@
 #[allow(dead_code)]
 mod kit;
 
+mod laws;
 mod memory;
 mod poison;
 mod results;

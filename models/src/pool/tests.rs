@@ -226,7 +226,7 @@ impl FedChatModel {
                 context_length: 64,
             },
             watch,
-            whole: ScriptedChatModel::new([]),
+            whole: ScriptedChatModel::new([""; 0]),
         }
     }
 }

@@ -74,6 +74,14 @@ async fn fetch(tool: &FunctionTool, url: &str) -> Result<String> {
 }
 
 #[tokio::test]
+async fn it_keeps_the_laws_of_tools() {
+    let server = Server::new(LAB.into(), |_| Some(page("text/plain", "乌鸦")));
+    let arguments = json!({"url": format!("http://{LAB}:{}/", server.port)});
+    let tool = lab(FetchOptions::default());
+    corbie_core::testing::conformance::tool(&tool, &arguments).await;
+}
+
+#[tokio::test]
 async fn pages_are_read() {
     let server = Server::new(LAB.into(), |path| match path {
         "/html" => Some(page(

@@ -6,10 +6,12 @@ mod journal;
 mod reranker;
 mod splitter;
 mod store;
+mod tool;
 
 pub use chat::{Behaviour, Finding, chat_model, chat_model_behaviours};
 pub use embedder::embedder;
-pub use journal::journal;
+pub use journal::{journal, journal_reopened};
 pub use reranker::reranker;
 pub use splitter::splitter;
 pub use store::vector_store;
+pub use tool::{tool, tool_effects};

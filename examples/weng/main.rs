@@ -120,7 +120,7 @@ async fn planner(
 ) -> Result<Planner> {
     let splitter = TokenSplitter::new(Arc::new(WordCounter { limit: 256 }), 200.into());
     let parts = IndexParts::new(None, Arc::new(Parsers::standard()), Arc::new(splitter));
-    let index = Index::open(&Collections::new(&folder.join("index")), "birds", parts)?;
+    let index = Index::open(&Collections::new(folder.join("index")), "birds", parts)?;
     let birds = FolderSource::new("examples/handbook/birds".as_ref(), FolderOptions::default());
     index.sync(&birds, "birds", &()).await?;
     let retriever = Arc::new(index.retriever(SearchMode::Keyword));

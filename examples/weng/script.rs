@@ -130,8 +130,8 @@ impl Script {
 
 /// The first note that the last result holds.
 fn recalled(request: &ChatRequest) -> String {
-    let results = request.messages.iter().filter(|it| it.role == Role::Tool);
-    let last = results.last().map_or("", |it| it.content.as_str());
+    let mut results = request.messages.iter().filter(|it| it.role == Role::Tool);
+    let last = results.next_back().map_or("", |it| it.content.as_str());
     let notes: serde_json::Value = serde_json::from_str(last).unwrap_or_default();
     notes[0]["text"].as_str().unwrap_or(last).to_owned()
 }

@@ -1,4 +1,4 @@
-"""PyPI's `mcp` client against the program: `program_client.py CORBIE…` (stdio) or a URL.
+"""PyPI's `mcp` client against the program: `program_client.py COMMAND…` (stdio) or a URL.
 
 The program serves the collection `handbook` and the calculator.
 """

@@ -151,12 +151,13 @@ done
 if [ -n "$corbie" ]; then
     export CORBIE_DATA_DIR=$work/data
     "$corbie" --quiet ingest "$here/../../../examples/handbook" --collection handbook
-    serves=(mcp --collection handbook --tools calculator)
+    # Clients start servers with few of their own variables.
+    serves=(env "CORBIE_DATA_DIR=$CORBIE_DATA_DIR" "$corbie" mcp --collection handbook --tools calculator)
 
     echo "== PyPI's client, corbie mcp"
-    check "stdio" "all calls work" env PYTHONPATH="$here" python "$here/program_client.py" "$corbie" "${serves[@]}"
+    check "stdio" "all calls work" env PYTHONPATH="$here" python "$here/program_client.py" "${serves[@]}"
     served=$(port)
-    "$corbie" "${serves[@]}" --http "127.0.0.1:$served" 2>/dev/null &
+    "${serves[@]}" --http "127.0.0.1:$served" 2>/dev/null &
     background+=($!)
     listening "$served"
     check "HTTP" "all calls work" env PYTHONPATH="$here" python "$here/program_client.py" "http://127.0.0.1:$served/mcp"
@@ -165,7 +166,7 @@ if [ -n "$corbie" ]; then
     inspect() { # inspect WHAT EXPECTED ARGUMENTS...
         local what=$1 expected=$2
         shift 2
-        check "stdio: $what" "$expected" "$bin/mcp-inspector" --cli "$corbie" "${serves[@]}" "$@"
+        check "stdio: $what" "$expected" "$bin/mcp-inspector" --cli "${serves[@]}" "$@"
         check "HTTP: $what" "$expected" "$bin/mcp-inspector" --cli "http://127.0.0.1:$served/mcp" --transport http "$@"
     }
     inspect "tools/list" list_collections --method tools/list
@@ -192,7 +193,7 @@ if [ -n "$corbie" ]; then
     agent "server-everything, stdio" "$work/stdio.json" peer__echo '{"message": "乌鸦"}' "It says: Echo: 乌鸦"
     file "http://127.0.0.1:$every/mcp" >"$work/http.json"
     agent "server-everything, HTTP" "$work/http.json" peer__get-sum '{"a": 40, "b": 2}' 42
-    file "$corbie" "${serves[@]}" >"$work/stdio.json"
+    file "${serves[@]}" >"$work/stdio.json"
     agent "itself, stdio" "$work/stdio.json" peer__calculator '{"expression": "17 * 23"}' 391
 fi
 exit $failed

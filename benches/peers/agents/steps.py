@@ -47,11 +47,11 @@ def main():
             turn |= figures(command)
         all_turns.append(turn)
     base = next(iter(all_turns[0]))
-    print(f"{'':28} µs a step, each turn{'':12} against `{base}`")
+    print(f"{'':42} µs a step, each turn{'':12} against `{base}`")
     for name in all_turns[0]:
         values = [turn[name] for turn in all_turns]
         ratio = statistics.median(turn[name] / turn[base] for turn in all_turns)
-        print(f"{name:28} {', '.join(f'{value:.1f}' for value in values):32} {ratio:.1f} ×")
+        print(f"{name:42} {', '.join(f'{value:.1f}' for value in values):32} {ratio:.1f} ×")
 
 
 main()

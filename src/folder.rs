@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use corbie_core::{Embedder, EmbedderTokens, Error, Result, ids};
 use corbie_loaders::{FolderOptions, FolderSource, Parsers, SplitOptions, TokenSplitter};
-use corbie_vectorstores::index::{Collections, Index, IndexParts, OpenStore};
+use corbie_vectorstores::index::{Collections, Index, IndexParts, Stores};
 
 /// The index of a folder of documents, brought up to date: load, split, embed and store with the
 /// usual parts.
@@ -31,7 +31,7 @@ pub async fn index_folder(
         SplitOptions::default(),
     );
     let parts = IndexParts {
-        open_store: open_store(),
+        stores: stores(),
         ..IndexParts::new(
             Some(embedder),
             Arc::new(Parsers::standard()),
@@ -46,11 +46,11 @@ pub async fn index_folder(
 }
 
 #[cfg(feature = "edge")]
-fn open_store() -> OpenStore {
+fn stores() -> Arc<dyn Stores> {
     corbie_vectorstores::edge_stores()
 }
 
 #[cfg(not(feature = "edge"))]
-fn open_store() -> OpenStore {
+fn stores() -> Arc<dyn Stores> {
     corbie_vectorstores::index::memory_stores()
 }

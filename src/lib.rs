@@ -73,6 +73,6 @@ pub mod prelude {
     };
     pub use corbie_loaders::{FolderOptions, FolderSource, Parsers, SplitOptions, TokenSplitter};
     pub use corbie_vectorstores::bm25::Bm25;
-    pub use corbie_vectorstores::index::{Collections, Index, IndexParts, memory_stores};
+    pub use corbie_vectorstores::index::{Collections, Index, IndexParts, Stores, memory_stores};
     pub use corbie_vectorstores::{MemoryStore, SearchMode};
 }

@@ -18,7 +18,7 @@ use corbie_models::kernels::Precision;
 use corbie_models::pool::PoolOptions;
 use corbie_models::{ModelName, Models, memory_bytes};
 use corbie_vectorstores::SearchMode;
-use corbie_vectorstores::index::{Collections, Index, IndexParts, OpenStore};
+use corbie_vectorstores::index::{Collections, Index, IndexParts, Stores};
 
 use crate::args::{Global, OutputForm};
 use crate::config::{Origin, Settings};
@@ -183,7 +183,7 @@ impl App {
         let embedder = self.embedder(embedder).await?;
         let splitter = Arc::new(self.splitter(&embedder)?);
         Ok(IndexParts {
-            open_store: open_store(),
+            stores: stores(),
             wait: COLLECTION_WAIT,
             ..IndexParts::new(Some(embedder), self.parser()?, splitter)
         })
@@ -260,13 +260,13 @@ pub fn splitter(embedder: &Arc<dyn Embedder>, max_tokens: usize) -> TokenSplitte
 
 /// Where the vectors of collections live.
 #[cfg(feature = "edge")]
-fn open_store() -> OpenStore {
+fn stores() -> Arc<dyn Stores> {
     corbie_vectorstores::edge_stores()
 }
 
 /// Without the embedded engine vectors live in memory and are made again for each run.
 #[cfg(not(feature = "edge"))]
-fn open_store() -> OpenStore {
+fn stores() -> Arc<dyn Stores> {
     corbie_vectorstores::index::memory_stores()
 }
 

@@ -29,6 +29,12 @@ pub fn chunk(document: &Uuid, text: &str, ordinal: usize) -> Uuid {
     Uuid::new_v5(document, name.as_bytes())
 }
 
+/// The identity of a point in `namespace`, where it would be `id` alone.
+pub fn in_namespace(namespace: &str, id: &Uuid) -> Uuid {
+    let namespace = Uuid::new_v5(&CORBIE, format!("namespace:{namespace}").as_bytes());
+    Uuid::new_v5(&namespace, id.as_bytes())
+}
+
 /// SHA-256 of a text in lower-case hexadecimal: its content address.
 pub fn text_hash(text: &str) -> String {
     bytes_hash(text.as_bytes())

@@ -28,7 +28,7 @@
 mod clock;
 mod document;
 mod error;
-mod filter;
+pub mod filter;
 pub mod ids;
 mod names;
 pub mod schema;

@@ -1,19 +1,81 @@
 //! Storing: vectors are kept, found and deleted.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{BoxFuture, Chunk, Embedding, Filter, Hit, Result};
+use crate::{BoxFuture, Chunk, Embedding, Error, ErrorKind, Filter, Hit, Result, ids};
 
 /// A chunk with the vectors it can be found by.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Point {
-    /// What is found. Its id is the point's id.
+    /// Whose it is, where several share a store; `None`: everybody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// What is found.
     pub chunk: Chunk,
     /// The embedding, of unit length. Absent in a collection without an embedder.
     pub dense: Option<Embedding>,
     /// Term weights for keyword search.
     pub sparse: Option<SparseVector>,
+}
+
+/// What a store keeps beside the vectors, and filters look at: the fields of the chunk, and
+/// `namespace` where there is one.
+#[derive(Serialize, Deserialize)]
+struct Payload<C> {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
+    #[serde(flatten)]
+    chunk: C,
+}
+
+impl Point {
+    /// The id that a store keeps it under: the chunk's, or in a namespace one of its own, so that
+    /// equal chunks of two namespaces are two points.
+    pub fn id(&self) -> Uuid {
+        match &self.namespace {
+            Some(namespace) => ids::in_namespace(namespace, &self.chunk.id),
+            None => self.chunk.id,
+        }
+    }
+
+    /// What filters look at: a JSON object of the chunk's fields, and `namespace` where there is
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// [`Internal`](ErrorKind::Internal) when the chunk's metadata is no JSON.
+    pub fn payload(&self) -> Result<Value> {
+        let payload = Payload {
+            namespace: self.namespace.clone(),
+            chunk: &self.chunk,
+        };
+        serde_json::to_value(payload).map_err(|error| {
+            let subject = format!("chunk {}", self.chunk.id);
+            Error::new(ErrorKind::Internal, subject, &error).caused_by(error)
+        })
+    }
+
+    /// The point without vectors that has this [`payload`](Point::payload).
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`](ErrorKind::Malformed) when it is none of ours.
+    pub fn from_payload(payload: Value) -> Result<Self> {
+        let payload: Payload<Chunk> = serde_json::from_value(payload).map_err(|error| {
+            let cause = format!("it holds no chunk: {error}");
+            Error::new(ErrorKind::Malformed, "a point of the vector store", cause)
+                .hint("remove the collection and ingest again")
+                .caused_by(error)
+        })?;
+        Ok(Self {
+            namespace: payload.namespace,
+            chunk: payload.chunk,
+            dense: None,
+            sparse: None,
+        })
+    }
 }
 
 /// Weights of a few of very many dimensions. Indices are ascending and unique.
@@ -66,8 +128,8 @@ pub enum Query {
     Dense(Embedding),
     /// Sum over shared dimensions of the query's weight × the point's weight × the term's inverse
     /// document frequency, `ln(1 + (N - n + 0.5) / (n + 0.5))`: BM25. `N` counts the points of
-    /// the whole store that have terms, `n` those that have this one; deleted points and the
-    /// filter count for nothing.
+    /// the whole store (or namespace) that have terms, `n` those that have this one; deleted
+    /// points and the filter count for nothing.
     Sparse(SparseVector),
     /// Both, fused by reciprocal rank: each mode's best points, scored `Σ weight / (60 + rank)`
     /// with rank from 1 (Cormack, Clarke and Büttcher, 2009).
@@ -87,10 +149,49 @@ pub enum Query {
 pub struct SearchRequest {
     /// What to compare with.
     pub query: Query,
+    /// Whose points may be returned and count in the frequencies of words; `None`: everybody's.
+    pub namespace: Option<String>,
     /// Which points may be returned; `None`: all.
     pub filter: Option<Filter>,
     /// The most hits to return.
     pub limit: usize,
+}
+
+impl SearchRequest {
+    /// The `limit` best matches of `query` among all points.
+    pub fn new(query: Query, limit: usize) -> Self {
+        Self {
+            query,
+            namespace: None,
+            filter: None,
+            limit,
+        }
+    }
+
+    /// The same among the points that pass `filter`.
+    #[must_use]
+    pub fn filtered(mut self, filter: Option<Filter>) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// The whole condition on a point's payload: the filter, and the namespace.
+    ///
+    /// # Errors
+    ///
+    /// [`BadInput`](ErrorKind::BadInput) when the filter is none, see [`Filter::check`].
+    pub fn condition(&self) -> Result<Option<Filter>> {
+        if let Some(filter) = &self.filter {
+            filter.check()?;
+        }
+        Ok(match (&self.namespace, &self.filter) {
+            (None, filter) => filter.clone(),
+            (Some(namespace), None) => Some(Filter::namespace(namespace)),
+            (Some(namespace), Some(filter)) => {
+                Some(Filter::all([Filter::namespace(namespace), filter.clone()]))
+            }
+        })
+    }
 }
 
 /// Which points to delete.
@@ -107,14 +208,15 @@ pub enum Selection {
 pub struct ScrollPage {
     /// The points.
     pub points: Vec<Point>,
-    /// Pass it on to get the next page; `None`: this was the last.
+    /// The id of the last point. Pass it on to get the next page; `None`: this was the last.
     pub next: Option<Uuid>,
 }
 
 /// Keeps points and finds them. It never embeds.
 ///
 /// Everything acknowledged is durable: when a call that writes has returned `Ok`, its effect
-/// survives a kill. Implementations pass `corbie_core::testing::conformance::vector_store`.
+/// survives a kill. A filter that [`Filter::check`] refuses is refused by every method with
+/// [`BadInput`](crate::ErrorKind::BadInput). Implementations pass `corbie_core::testing::conformance::vector_store`.
 pub trait VectorStore: Send + Sync {
     /// Writes points; one with the same id is replaced whole.
     ///
@@ -162,7 +264,7 @@ pub trait VectorStore: Send + Sync {
             let mut after = None;
             loop {
                 let page = self.scroll(None, after, 1000).await?;
-                ids.extend(page.points.iter().map(|point| point.chunk.id));
+                ids.extend(page.points.iter().map(Point::id));
                 after = page.next;
                 if after.is_none() {
                     return Ok(ids);

@@ -241,6 +241,7 @@ async fn index(dataset: &Dataset, options: &EvalOptions) -> Result<StoreRetrieve
             None => Vec::new().into_iter(),
         };
         let point = |chunk: &Chunk| Point {
+            namespace: None,
             dense: vectors.next(),
             sparse: Some(bm25.document(&chunk.text)),
             chunk: chunk.clone(),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`MemoryStore`] | where are a few thousand vectors kept, exactly and without files? |
 //! | `EdgeStore` (feature `edge`) | where are they kept on disk, and found fast among millions? |
+//! | [`Namespace`] | what does one of several tenants see of a store? |
 //! | [`bm25`] | what are a text's terms, in any language, and what do they weigh? |
 //! | [`index`] | how does a collection follow files that are added, changed and deleted? |
 //! | [`StoreRetriever`] | how does a question become hits? |
@@ -19,11 +20,13 @@ mod embed;
 pub mod eval;
 pub mod index;
 mod memory;
+mod namespace;
 mod rank;
 mod retriever;
 
 #[cfg(feature = "edge")]
 pub use edge::{EdgeOptions, EdgeStore, edge_stores};
 pub use memory::MemoryStore;
+pub use namespace::Namespace;
 pub use rank::{fuse, inverse_frequency};
 pub use retriever::{SearchMode, StoreRetriever};

@@ -5,8 +5,8 @@ use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use corbie_core::{
-    BoxFuture, Error, ErrorKind, Filter, Hit, Point, Query, Result, Scores, ScrollPage,
-    SearchRequest, Selection, SparseVector, VectorStore,
+    BoxFuture, Chunk, Filter, Hit, Point, Query, Result, Scores, ScrollPage, SearchRequest,
+    Selection, SparseVector, VectorStore,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -40,16 +40,23 @@ pub struct MemoryStore {
 struct State {
     /// Ordered by id, as scrolling and ties want it.
     entries: BTreeMap<Uuid, Entry>,
+    /// The words of each namespace; under `None` those of all points.
+    words: HashMap<Option<String>, Words>,
+}
+
+#[derive(Debug, Default)]
+struct Words {
     /// How many points hold each term.
     frequencies: HashMap<u32, usize>,
     /// How many points have terms.
-    with_terms: usize,
+    points: usize,
 }
 
 #[derive(Debug)]
 struct Entry {
+    /// The point, but its chunk's text, which the payload has.
     point: Point,
-    /// What filters look at: the chunk as JSON without its text.
+    /// What filters look at.
     payload: Value,
 }
 
@@ -76,7 +83,7 @@ impl MemoryStore {
         let mut entries = Vec::with_capacity(points.len());
         for point in points {
             check_point(&point, self.dimension)?;
-            entries.push((point.chunk.id, Entry::new(point)?));
+            entries.push((point.id(), Entry::new(point)?));
         }
         let mut state = self.write();
         for (id, entry) in entries {
@@ -98,13 +105,14 @@ impl MemoryStore {
         if let Some(sparse) = sparse {
             check_sparse("the query", sparse)?;
         }
+        let filter = request.condition()?;
+        let filter = filter.as_ref();
         if request.limit == 0 {
             return Ok(Vec::new());
         }
         let state = self.read();
-        let filter = request.filter.as_ref();
         let dense = dense.map(|vector| normalized(vector.clone()));
-        let weighted = sparse.map(|query| state.with_inverse_frequencies(query));
+        let weighted = sparse.map(|query| state.weigh(&request.namespace, query));
         let (depth, dense_weight) = match &request.query {
             Query::Fused { dense_weight, .. } => (fusion_depth(request.limit), *dense_weight),
             _ => (request.limit, 1.0),
@@ -133,7 +141,7 @@ impl MemoryStore {
                     .and_then(|query| entry.sparse_score(query)),
             };
             Hit {
-                chunk: entry.point.chunk.clone(),
+                chunk: entry.chunk(),
                 score,
                 scores,
             }
@@ -144,33 +152,32 @@ impl MemoryStore {
 
 impl State {
     fn insert(&mut self, id: Uuid, entry: Entry) {
-        for term in entry.terms() {
-            *self.frequencies.entry(*term).or_default() += 1;
-        }
-        self.with_terms += usize::from(!entry.terms().is_empty());
+        self.count(&entry, Words::add);
         self.entries.insert(id, entry);
     }
 
     fn remove(&mut self, id: &Uuid) {
-        let Some(entry) = self.entries.remove(id) else {
-            return;
-        };
-        self.with_terms -= usize::from(!entry.terms().is_empty());
-        for term in entry.terms() {
-            if let Some(frequency) = self.frequencies.get_mut(term) {
-                *frequency -= 1;
-                if *frequency == 0 {
-                    self.frequencies.remove(term);
-                }
-            }
+        if let Some(entry) = self.entries.remove(id) {
+            self.count(&entry, Words::subtract);
         }
     }
 
-    fn with_inverse_frequencies(&self, query: &SparseVector) -> SparseVector {
-        let points = self.with_terms;
+    fn count(&mut self, entry: &Entry, change: impl Fn(&mut Words, &[u32])) {
+        if entry.terms().is_empty() {
+            return;
+        }
+        let own = entry.point.namespace.clone().map(Some);
+        for namespace in own.into_iter().chain([None]) {
+            change(self.words.entry(namespace).or_default(), entry.terms());
+        }
+    }
+
+    fn weigh(&self, namespace: &Option<String>, query: &SparseVector) -> SparseVector {
+        let none = Words::default();
+        let words = self.words.get(namespace).unwrap_or(&none);
         let weigh = |(index, value): (&u32, &f32)| {
-            let frequency = self.frequencies.get(index).copied().unwrap_or(0);
-            (*index, value * inverse_frequency(points, frequency))
+            let frequency = words.frequencies.get(index).copied().unwrap_or(0);
+            (*index, value * inverse_frequency(words.points, frequency))
         };
         SparseVector::from_pairs(query.indices.iter().zip(&query.values).map(weigh))
     }
@@ -192,17 +199,49 @@ impl State {
     }
 }
 
+impl Words {
+    fn add(&mut self, terms: &[u32]) {
+        self.points += 1;
+        for term in terms {
+            *self.frequencies.entry(*term).or_default() += 1;
+        }
+    }
+
+    fn subtract(&mut self, terms: &[u32]) {
+        self.points -= 1;
+        for term in terms {
+            if let Some(frequency) = self.frequencies.get_mut(term) {
+                *frequency -= 1;
+                if *frequency == 0 {
+                    self.frequencies.remove(term);
+                }
+            }
+        }
+    }
+}
+
 impl Entry {
     fn new(mut point: Point) -> Result<Self> {
-        let text = std::mem::take(&mut point.chunk.text);
-        let payload = serde_json::to_value(&point.chunk).map_err(|error| {
-            let subject = format!("chunk {}", point.chunk.id);
-            Error::new(ErrorKind::Internal, subject, &error).caused_by(error)
-        })?;
-        point.chunk.text = text;
+        let payload = point.payload()?;
+        point.chunk.text = String::new();
         point.dense = point.dense.map(normalized);
         point.sparse = point.sparse.filter(|sparse| !sparse.is_empty());
         Ok(Self { point, payload })
+    }
+
+    fn chunk(&self) -> Chunk {
+        let text = self.payload.get("text").and_then(Value::as_str);
+        Chunk {
+            text: text.unwrap_or_default().to_owned(),
+            ..self.point.chunk.clone()
+        }
+    }
+
+    fn point(&self) -> Point {
+        Point {
+            chunk: self.chunk(),
+            ..self.point.clone()
+        }
     }
 
     fn terms(&self) -> &[u32] {
@@ -238,6 +277,7 @@ impl VectorStore for MemoryStore {
             let ids = match selection {
                 Selection::Ids(ids) => ids,
                 Selection::Filter(filter) => {
+                    filter.check()?;
                     state.matching(Some(&filter)).map(|(id, _)| *id).collect()
                 }
             };
@@ -257,6 +297,7 @@ impl VectorStore for MemoryStore {
         limit: usize,
     ) -> BoxFuture<'a, Result<ScrollPage>> {
         Box::pin(async move {
+            filter.map_or(Ok(()), Filter::check)?;
             let state = self.read();
             let start = after.map_or(Bound::Unbounded, Bound::Excluded);
             let mut matching = state
@@ -264,9 +305,9 @@ impl VectorStore for MemoryStore {
                 .range((start, Bound::Unbounded))
                 .filter(|(_, entry)| filter.is_none_or(|f| f.matches(&entry.payload)));
             let page = matching.by_ref().take(limit);
-            let points: Vec<Point> = page.map(|(_, entry)| entry.point.clone()).collect();
+            let points: Vec<Point> = page.map(|(_, entry)| entry.point()).collect();
             let more = matching.next().is_some();
-            let last = points.last().map(|point| point.chunk.id);
+            let last = points.last().map(Point::id);
             Ok(ScrollPage {
                 next: last.filter(|_| more),
                 points,
@@ -279,12 +320,16 @@ impl VectorStore for MemoryStore {
     }
 
     fn count<'a>(&'a self, filter: Option<&'a Filter>) -> BoxFuture<'a, Result<usize>> {
-        Box::pin(async move { Ok(self.read().matching(filter).count()) })
+        Box::pin(async move {
+            filter.map_or(Ok(()), Filter::check)?;
+            Ok(self.read().matching(filter).count())
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use corbie_core::ErrorKind;
     use corbie_core::testing::conformance;
 
     use super::*;
@@ -298,11 +343,7 @@ mod tests {
     #[test]
     fn without_a_dimension_it_refuses_dense_vectors() {
         let store = MemoryStore::new(None);
-        let request = SearchRequest {
-            query: Query::Dense(vec![1.0]),
-            filter: None,
-            limit: 1,
-        };
+        let request = SearchRequest::new(Query::Dense(vec![1.0]), 1);
         let error = futures::executor::block_on(store.search(request)).map(|_| ());
         assert_eq!(
             error.map_err(|e| e.kind().clone()),

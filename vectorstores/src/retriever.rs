@@ -120,11 +120,7 @@ impl Retriever for StoreRetriever {
         let seen = span.clone();
         let retrieve = async move {
             let query = self.query(&request.question).await?;
-            let search = SearchRequest {
-                query,
-                filter: request.filter,
-                limit: request.limit,
-            };
+            let search = SearchRequest::new(query, request.limit).filtered(request.filter);
             self.store.search(search).await
         };
         let watched = async move {

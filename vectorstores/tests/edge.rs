@@ -19,6 +19,7 @@ use corbie_vectorstores::{EdgeOptions, EdgeStore, MemoryStore, edge_stores};
 use futures::executor::block_on;
 use kit::{CountingEmbedder, Files, parts, points};
 use proptest::prelude::*;
+use serde_json::json;
 
 /// Where a child finds its folder; absent in the parent.
 const CHILD_FOLDER: &str = "CORBIE_TEST_CHILD_FOLDER";
@@ -45,7 +46,13 @@ fn point(number: usize) -> Point {
     );
     metadata.insert("a.b \"c\"".into(), number.is_multiple_of(2).into());
     metadata.insert("half".into(), (number as f64 / 2.0).into());
+    metadata.insert("nested".into(), json!({ "deep": number % 6 }));
+    metadata.insert(
+        "list".into(),
+        json!([{ "name": "t0" }, { "name": number % 3 }]),
+    );
     Point {
+        namespace: None,
         dense: Some(vec![angle.cos(), angle.sin(), 0.5, 0.1]),
         sparse: Some(SparseVector::from_pairs([
             (number as u32 % 11, 1.0),
@@ -131,11 +138,7 @@ fn it_ranks_as_the_exact_store_does() {
         }
         for query in &queries {
             for filter in [None, Some(Filter::eq("metadata.tags", "t1"))] {
-                let request = SearchRequest {
-                    query: query.clone(),
-                    filter,
-                    limit: 150,
-                };
+                let request = SearchRequest::new(query.clone(), 150).filtered(filter);
                 let exact = block_on(memory.search(request.clone())).unwrap();
                 let found = block_on(edge.search(request)).unwrap();
                 assert_eq!(found.len(), exact.len(), "{query:?}");
@@ -166,7 +169,7 @@ fn field() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => prop::sample::select(vec![
             "source", "document", "page", "metadata.n", "metadata.tags", "metadata.half",
-            "metadata.a.b \"c\"",
+            "metadata.\"a.b \\\"c\\\"\"", "metadata.nested.deep", "metadata.list[].name", "heading", "text",
         ])
         .prop_map(str::to_owned),
         1 => "\\PC{0,6}",
@@ -179,6 +182,7 @@ fn filter() -> impl Strategy<Value = Filter> {
     let leaf = prop_oneof![
         (field(), value()).prop_map(|(f, v)| Filter::eq(f, v)),
         (field(), prop::collection::vec(value(), 0..3)).prop_map(|(f, v)| Filter::is_in(f, v)),
+        (field(), "\\PC{0,2}|line|鸟").prop_map(|(f, v)| Filter::text(f, v)),
         (field(), bound(), bound(), bound(), bound())
             .prop_map(|(f, gte, gt, lte, lt)| { Filter::range(f, Range { gte, gt, lte, lt }) }),
     ];
@@ -199,11 +203,19 @@ fn filters_mean_what_they_say() {
     let all: Vec<Point> = (0..40).map(point).collect();
     block_on(store.upsert(all.clone())).unwrap();
     let matching = |filter: &Filter| {
-        let payload = |p: &&Point| filter.matches(&serde_json::to_value(&p.chunk).unwrap());
+        let payload = |p: &&Point| filter.matches(&p.payload().unwrap());
         all.iter().filter(payload).count()
     };
     proptest!(|(filter in filter())| {
-        prop_assert_eq!(block_on(store.count(Some(&filter))).unwrap(), matching(&filter));
+        match filter.check() {
+            Ok(()) => {
+                prop_assert_eq!(block_on(store.count(Some(&filter))).unwrap(), matching(&filter));
+            }
+            Err(_) => {
+                let error = block_on(store.count(Some(&filter))).unwrap_err();
+                prop_assert_eq!(error.kind(), &ErrorKind::BadInput);
+            }
+        }
     });
 }
 

@@ -100,6 +100,7 @@ async fn searched(entries: &[&Value]) -> StoreRetriever {
     let points = entries.iter().map(|entry| {
         let document = Document::new(text(entry, "_id"), text(entry, "text"));
         Point {
+            namespace: None,
             sparse: Some(bm25.document(&document.text)),
             dense: None,
             chunk: crate::kit::whole(&document),

@@ -72,6 +72,7 @@ pub async fn collection(documents: &[Document], overlap: usize) -> StoreRetrieve
             .into_iter()
             .zip(vectors)
             .map(|(chunk, vector)| Point {
+                namespace: None,
                 sparse: Some(bm25.document(&chunk.text)),
                 dense: Some(vector),
                 chunk,

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use corbie_core::{Chunk, Error, ErrorKind, Point, Result, SparseVector};
-use qdrant_edge::external::serde_json;
+use corbie_core::{Point, Result, SparseVector};
+use qdrant_edge::external::serde_json::Value;
 use qdrant_edge::{
     Payload, PointId, PointStructPersisted, VectorInternal, VectorPersisted, VectorStructInternal,
     VectorStructPersisted,
@@ -14,14 +14,11 @@ use uuid::Uuid;
 pub(super) const DENSE: &str = "dense";
 pub(super) const SPARSE: &str = "sparse";
 
-/// A point as the engine keeps it: the chunk is the payload.
+/// A point as the engine keeps it.
 pub(super) fn to_engine(point: Point) -> Result<PointStructPersisted> {
-    let id = point.chunk.id;
-    let payload = serde_json::to_value(&point.chunk).map_err(|error| {
-        Error::new(ErrorKind::Internal, format!("chunk {id}"), &error).caused_by(error)
-    })?;
-    let payload = match payload {
-        serde_json::Value::Object(map) => Payload(map),
+    let id = point.id();
+    let payload = match point.payload()? {
+        Value::Object(map) => Payload(map),
         _ => Payload::default(),
     };
     let mut vectors = HashMap::new();
@@ -49,18 +46,10 @@ pub(super) fn engine_sparse(vector: &SparseVector) -> qdrant_edge::SparseVector 
     }
 }
 
-/// The chunk in a payload.
-pub(super) fn chunk(payload: Option<Payload>) -> Result<Chunk> {
+/// The point in a payload, without its vectors.
+pub(super) fn from_payload(payload: Option<Payload>) -> Result<Point> {
     let map = payload.map(|payload| payload.0).unwrap_or_default();
-    serde_json::from_value(serde_json::Value::Object(map)).map_err(|error| {
-        Error::new(
-            ErrorKind::Malformed,
-            "a point of the vector store",
-            format!("it holds no chunk: {error}"),
-        )
-        .hint("remove the collection and ingest again")
-        .caused_by(error)
-    })
+    Point::from_payload(Value::Object(map))
 }
 
 /// A point's vectors.

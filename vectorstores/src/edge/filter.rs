@@ -1,5 +1,6 @@
 //! Filters in the engine's terms.
 
+use corbie_core::filter::{FieldPath, Step};
 use corbie_core::{Filter, Range};
 use qdrant_edge::external::ordered_float::OrderedFloat;
 use qdrant_edge::{
@@ -18,6 +19,7 @@ pub(super) fn translate(filter: &Filter) -> Option<EngineFilter> {
             .map(|value| equal(field, value))
             .collect::<Option<_>>()?),
         Filter::Range { field, range } => must(vec![within(field, range)?]),
+        Filter::Text { field, text } => must(vec![holding(field, text)?]),
         Filter::All(filters) => must(conditions(filters)?),
         Filter::Any(filters) => any(conditions(filters)?),
         Filter::Not(filter) => EngineFilter {
@@ -67,6 +69,11 @@ fn equal(field: &str, value: &Value) -> Option<Condition> {
     Some(Condition::Field(condition))
 }
 
+fn holding(field: &str, text: &str) -> Option<Condition> {
+    let condition = FieldCondition::new_match(path(field)?, Match::new_substring(text));
+    Some(Condition::Field(condition))
+}
+
 fn within(field: &str, range: &Range) -> Option<Condition> {
     let bounds = [range.gte, range.gt, range.lte, range.lt];
     let bounded = bounds.iter().any(Option::is_some);
@@ -86,12 +93,14 @@ fn within(field: &str, range: &Range) -> Option<Condition> {
 /// Where a field lies in the payload. Keys are quoted; one that holds a quote itself cannot be
 /// written in the engine's paths.
 fn path(field: &str) -> Option<JsonPath> {
-    if field.contains(['"', '\\']) {
-        return None;
+    let mut path = String::new();
+    for step in FieldPath::parse(field).ok()?.steps() {
+        match step {
+            Step::Key(key) if key.contains(['"', '\\']) => return None,
+            Step::Key(key) if path.is_empty() => path = format!("\"{key}\""),
+            Step::Key(key) => path += &format!(".\"{key}\""),
+            Step::Each => path += "[]",
+        }
     }
-    let path = match field.strip_prefix("metadata.") {
-        Some(key) => format!("metadata.\"{key}\""),
-        None => format!("\"{field}\""),
-    };
     path.parse().ok()
 }

@@ -21,7 +21,7 @@ use corbie_core::{
 };
 use uuid::Uuid;
 
-use crate::index::OpenStore;
+use crate::index::{Place, Stores, remove_folder};
 use crate::rank::check_point;
 use shard::Shard;
 use threads::Threads;
@@ -63,15 +63,29 @@ pub struct EdgeStore {
     folder: PathBuf,
 }
 
-/// The [`OpenStore`] of collections that live in the embedded Qdrant engine.
-pub fn edge_stores() -> OpenStore {
-    Arc::new(|folder, dimension| {
+/// The [`Stores`] of collections that live in the embedded Qdrant engine, in their own folders.
+pub fn edge_stores() -> Arc<dyn Stores> {
+    Arc::new(EdgeStores)
+}
+
+struct EdgeStores;
+
+impl Stores for EdgeStores {
+    fn name(&self) -> String {
+        "edge".to_owned()
+    }
+
+    fn open(&self, place: &Place) -> Result<Arc<dyn VectorStore>> {
         let options = EdgeOptions {
-            dimension,
+            dimension: place.dimension,
             ..EdgeOptions::default()
         };
-        Ok(Arc::new(EdgeStore::open(folder, options)?))
-    })
+        Ok(Arc::new(EdgeStore::open(&place.vectors(), options)?))
+    }
+
+    fn remove<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async { remove_folder(&place.vectors()) })
+    }
 }
 
 impl EdgeStore {

@@ -18,7 +18,7 @@ use qdrant_edge::{
 use serde_json::to_value;
 use uuid::Uuid;
 
-use super::convert::{DENSE, SPARSE, chunk, engine_sparse, to_engine, uuid, vectors};
+use super::convert::{DENSE, SPARSE, engine_sparse, from_payload, to_engine, uuid, vectors};
 use super::{engine, filter};
 use crate::rank::{Ranked, check_dense, check_sparse, fuse, fusion_depth, keep_best};
 
@@ -26,7 +26,7 @@ use crate::rank::{Ranked, check_dense, check_sparse, fuse, fusion_depth, keep_be
 const PAGE: usize = 4096;
 
 /// The fields whose values are looked up without reading every point.
-const INDEXED: [&str; 2] = ["document", "source"];
+const INDEXED: [&str; 3] = ["document", "namespace", "source"];
 
 pub(super) struct Shard {
     shard: EdgeShard,
@@ -108,7 +108,7 @@ impl Shard {
         }
         let last_of_each: BTreeMap<Uuid, Point> = points
             .into_iter()
-            .map(|point| (point.chunk.id, point))
+            .map(|point| (point.id(), point))
             .collect();
         let points = last_of_each.into_values().map(to_engine);
         let points = PointInsertOperations::PointsList(points.collect::<Result<_>>()?);
@@ -176,14 +176,14 @@ impl Shard {
             }
             let (dense, sparse) = vectors(record.vector);
             points.push(Point {
-                chunk: chunk(record.payload)?,
                 dense,
                 sparse,
+                ..from_payload(record.payload)?
             });
         }
         let more = points.len() > limit;
         points.truncate(limit);
-        let last = points.last().map(|point| point.chunk.id);
+        let last = points.last().map(Point::id);
         Ok(ScrollPage {
             points,
             next: last.filter(|_| more),
@@ -205,7 +205,13 @@ impl Shard {
         if request.limit == 0 {
             return Ok(Vec::new());
         }
-        let filter = self.resolve(request.filter.as_ref())?;
+        let filter = self.resolve(request.condition()?.as_ref())?;
+        let corpus = match &request.namespace {
+            Some(name) => self
+                .resolve(Some(&Filter::namespace(name)))?
+                .unwrap_or_default(),
+            None => EngineFilter::default(),
+        };
         let limit = request.limit;
         let mut scores: HashMap<Uuid, Scores> = HashMap::new();
         let best = match &request.query {
@@ -215,7 +221,7 @@ impl Shard {
                 ranked
             }
             Query::Sparse(query) => {
-                let ranked = self.by_words(query, filter, limit)?;
+                let ranked = self.by_words(query, corpus, filter, limit)?;
                 note(&mut scores, &ranked, |scores| &mut scores.sparse);
                 ranked
             }
@@ -226,13 +232,13 @@ impl Shard {
             } => {
                 let depth = fusion_depth(limit);
                 let meaning = self.by_meaning(dense, filter.clone(), depth)?;
-                let words = self.by_words(sparse, filter, depth)?;
+                let words = self.by_words(sparse, corpus.clone(), filter, depth)?;
                 let mut best = fuse(&[(*dense_weight, &meaning), (1.0, &words)]);
                 best.truncate(limit);
                 // What one mode found, the other is asked about too.
                 let only = filter::only(best.iter().map(|(id, _)| *id));
                 let meaning = self.by_meaning(dense, Some(only.clone()), best.len())?;
-                let words = self.by_words(sparse, Some(only), best.len())?;
+                let words = self.by_words(sparse, corpus, Some(only), best.len())?;
                 note(&mut scores, &meaning, |scores| &mut scores.dense);
                 note(&mut scores, &words, |scores| &mut scores.sparse);
                 best
@@ -254,6 +260,7 @@ impl Shard {
     fn by_words(
         &self,
         query: &SparseVector,
+        corpus: EngineFilter,
         filter: Option<EngineFilter>,
         limit: usize,
     ) -> Result<Vec<Ranked>> {
@@ -264,9 +271,7 @@ impl Shard {
         // The engine's own statistics count deleted points until it tidies up; over a corpus,
         // even that of all points, it counts the living.
         let params = SearchParams {
-            idf: Some(IdfParams::Corpus(IdfCorpusParams {
-                corpus: EngineFilter::default(),
-            })),
+            idf: Some(IdfParams::Corpus(IdfCorpusParams { corpus })),
             ..SearchParams::default()
         };
         self.rank(QueryEnum::Nearest(query), filter, Some(params), limit)
@@ -301,7 +306,7 @@ impl Shard {
         };
         let mut chunks: HashMap<Uuid, Chunk> = HashMap::new();
         for record in self.check(self.shard.retrieve(request))? {
-            chunks.insert(uuid(record.id), chunk(record.payload)?);
+            chunks.insert(uuid(record.id), from_payload(record.payload)?.chunk);
         }
         // A point that was deleted since it was found is no hit.
         let hit = |(id, score)| {
@@ -320,6 +325,7 @@ impl Shard {
         let Some(filter) = filter else {
             return Ok(None);
         };
+        filter.check()?;
         if let Some(translated) = filter::translate(filter) {
             return Ok(Some(translated));
         }

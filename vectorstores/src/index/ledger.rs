@@ -14,8 +14,14 @@ use uuid::Uuid;
 /// Marks the file as a ledger of Corbie ("CRBI").
 const APPLICATION: i64 = 0x4352_4249;
 
-/// The layout of the tables. An older one is brought here when opened; a newer one is refused.
-const FORMAT: i64 = 1;
+/// The layout of the tables and facts. An older one is brought here when opened by an owner; a
+/// newer one is refused.
+///
+/// | format | since then |
+/// |---|---|
+/// | 1 | documents, texts, chunks; what the collection is made of |
+/// | 2 | an identity of the ledger's own, and where the points are |
+const FORMAT: i64 = 2;
 
 const TABLES: &str = "
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -68,8 +74,15 @@ pub(crate) struct Record {
 pub(crate) struct Making {
     /// The embedding model; `None`: keyword search only.
     pub embedder: Option<EmbedderInfo>,
-    /// Which folder of vectors is the current one.
+    /// Which vectors are the current ones.
     pub generation: u64,
+    /// The identity of this ledger.
+    #[serde(default)]
+    pub index: Uuid,
+    /// The [name](super::Stores::name) of where the points are; `None`: it was made before others
+    /// than the one in force were known.
+    #[serde(default)]
+    pub store: Option<String>,
 }
 
 /// What [`Document`] says beside source and text.
@@ -129,25 +142,41 @@ impl Ledger {
 
     /// Nothing is written before the format is known to be ours.
     fn prepare(&self) -> Result<()> {
-        let new = !self.check_format()?;
+        let format = self.check_format()?;
         self.run(|connection| {
             connection.busy_timeout(std::time::Duration::from_secs(5))?;
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.pragma_update(None, "foreign_keys", true)
         })?;
-        if !new {
-            return Ok(());
+        match format {
+            None => self.change(|transaction| {
+                transaction.execute_batch(TABLES)?;
+                transaction.pragma_update(None, "application_id", APPLICATION)?;
+                transaction.pragma_update(None, "user_version", FORMAT)
+            }),
+            Some(FORMAT) => Ok(()),
+            Some(_) => self.upgrade(),
         }
+    }
+
+    /// From format 1: the ledger gets an identity.
+    fn upgrade(&self) -> Result<()> {
+        let making = self.making()?.map(|making| Making {
+            index: Uuid::new_v4(),
+            ..making
+        });
+        let making = making.as_ref().map(encode).transpose()?;
         self.change(|transaction| {
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "application_id", APPLICATION)?;
+            if let Some(making) = &making {
+                put_making(transaction, making)?;
+            }
             transaction.pragma_update(None, "user_version", FORMAT)
         })
     }
 
-    /// Whether the file holds our tables; `false`: it is empty. Refuses everything else.
-    fn check_format(&self) -> Result<bool> {
+    /// The format of our tables in the file; `None`: it is empty. Refuses everything else.
+    fn check_format(&self) -> Result<Option<i64>> {
         let (application, format, tables) = self.run(|connection| {
             let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
             Ok((
@@ -158,8 +187,8 @@ impl Ledger {
         })?;
         let subject = self.path.display().to_string();
         match (application, format, tables) {
-            (0, 0, 0) => Ok(false),
-            (APPLICATION, FORMAT, _) => Ok(true),
+            (0, 0, 0) => Ok(None),
+            (APPLICATION, 1..=FORMAT, _) => Ok(Some(format)),
             (APPLICATION, newer, _) => Err(Error::new(
                 ErrorKind::Unsupported,
                 subject,
@@ -429,6 +458,8 @@ mod tests {
         let making = Making {
             embedder: None,
             generation: 3,
+            index: Uuid::from_u128(7),
+            store: Some("edge".into()),
         };
         ledger.set_making(&making).unwrap();
         let records = [record("a.md", "同一段"), record("b.md", "同一段")];

@@ -1,6 +1,7 @@
 //! The index: a collection that follows its files.
 //!
-//! A collection is a folder: a lock, a ledger in SQLite, and the store's vectors. The ledger
+//! A collection is a folder: a lock, a ledger in SQLite, and the store's vectors, unless these are
+//! on a server. The ledger
 //! records what was read from where, with which fingerprint, and which chunks it became. Order
 //! is always embed, store, record: after a kill at any moment the store may hold more than the
 //! ledger says, never less, and the next [`Index::sync`] puts it right.
@@ -10,6 +11,7 @@
 //! | `plan` | what has to be done? |
 //! | `sync` | how does it flow? |
 //! | `write` | in what order is it written? |
+//! | `place` | where are its points? |
 //! | `cut` | what is stored of a document? |
 //! | `rebuild` | how does a collection change its embedding model? |
 //! | `ledger` | what is recorded? |
@@ -21,6 +23,7 @@ mod cut;
 mod ledger;
 mod lock;
 mod owned;
+mod place;
 mod plan;
 mod rebuild;
 mod report;
@@ -33,21 +36,21 @@ use std::time::Duration;
 
 use corbie_core::{Document, Embedder, Error, ErrorKind, Parser, Result, Splitter, VectorStore};
 
+use uuid::Uuid;
+
 use crate::bm25::Bm25;
-use crate::{MemoryStore, SearchMode, StoreRetriever};
+use crate::{SearchMode, StoreRetriever};
 
 pub use collections::{CollectionInfo, Collections};
 pub use lock::Owner;
+#[cfg(feature = "edge")]
+pub(crate) use place::remove_folder;
+pub use place::{Place, Stores, memory_stores};
 pub use report::{IngestEvent, IngestReport, Outcome, Progress};
 
 use ledger::{Ledger, Making};
 use lock::Lock;
 use owned::OwnedStore;
-
-/// Opens the store that lives in a folder, for dense vectors of so many dimensions (`None`: for
-/// sparse ones only). The folder may be missing or empty: then the store is new.
-pub type OpenStore =
-    Arc<dyn Fn(&Path, Option<usize>) -> Result<Arc<dyn VectorStore>> + Send + Sync>;
 
 /// What an [`Index`] is made of.
 #[derive(Clone)]
@@ -60,8 +63,8 @@ pub struct IndexParts {
     pub splitter: Arc<dyn Splitter>,
     /// Weighs words.
     pub bm25: Bm25,
-    /// Opens the store.
-    pub open_store: OpenStore,
+    /// Where the points are.
+    pub stores: Arc<dyn Stores>,
     /// How long to wait for another process that holds the collection.
     pub wait: Duration,
 }
@@ -79,16 +82,10 @@ impl IndexParts {
             parser,
             splitter,
             bm25: Bm25::default(),
-            open_store: memory_stores(),
+            stores: memory_stores(),
             wait: Duration::from_secs(1),
         }
     }
-}
-
-/// The [`OpenStore`] of collections whose vectors live in memory: they are embedded again each
-/// time the collection is opened and synchronised.
-pub fn memory_stores() -> OpenStore {
-    Arc::new(|_, dimension| Ok(Arc::new(MemoryStore::new(dimension))))
 }
 
 /// A collection that this process owns, kept up to date with its sources.
@@ -110,7 +107,8 @@ impl Index {
     ///
     /// [`BadInput`](ErrorKind::BadInput) for a name that is none,
     /// [`Busy`](ErrorKind::Busy) when another process holds the collection,
-    /// [`Mismatch`](ErrorKind::Mismatch) when it was made with another embedding model,
+    /// [`Mismatch`](ErrorKind::Mismatch) when it was made with another embedding model or has its
+    /// points elsewhere,
     /// [`Unsupported`](ErrorKind::Unsupported) when a newer Corbie wrote it. In none of these
     /// cases is anything changed.
     pub fn open(collections: &Collections, name: &str, parts: IndexParts) -> Result<Self> {
@@ -118,13 +116,24 @@ impl Index {
         let lock = Arc::new(Lock::take(&folder.join("lock"), name, parts.wait)?);
         let ledger = Ledger::open(&folder.join("ledger.sqlite"))?;
         let embedder = parts.embedder.as_ref().map(|e| e.info().clone());
+        let store = Some(parts.stores.name());
         let making = match ledger.making()? {
-            Some(making) if making.embedder == embedder => making,
-            Some(making) => return Err(mismatch(name, &making, embedder.as_ref())),
+            Some(making) if making.embedder != embedder => {
+                return Err(mismatch(name, &making, embedder.as_ref()));
+            }
+            Some(making) if making.store == store => making,
+            Some(making) if making.store.is_none() => {
+                let making = Making { store, ..making };
+                ledger.set_making(&making)?;
+                making
+            }
+            Some(making) => return Err(elsewhere(name, &making, &parts)),
             None => {
                 let making = Making {
                     embedder,
                     generation: 1,
+                    index: Uuid::new_v4(),
+                    store,
                 };
                 ledger.set_making(&making)?;
                 making
@@ -142,7 +151,7 @@ impl Index {
         parts: IndexParts,
     ) -> Result<Self> {
         rebuild::remove_other_generations(folder, making.generation)?;
-        let store = open_generation(folder, making, &parts)?;
+        let store = parts.stores.open(&place(name, folder, making))?;
         Ok(Self {
             collection: name.to_owned(),
             store: Arc::new(OwnedStore {
@@ -232,14 +241,27 @@ fn recipe(parts: &IndexParts) -> String {
     format!("1 {splitter} {bm25}")
 }
 
-fn open_generation(
-    folder: &Path,
-    making: &Making,
-    parts: &IndexParts,
-) -> Result<Arc<dyn VectorStore>> {
-    let dimension = making.embedder.as_ref().map(|info| info.dimension);
-    let vectors = rebuild::generation_folder(folder, making.generation);
-    (parts.open_store)(&vectors, dimension)
+fn place(collection: &str, folder: &Path, making: &Making) -> Place {
+    Place {
+        collection: collection.to_owned(),
+        index: making.index,
+        generation: making.generation,
+        dimension: making.embedder.as_ref().map(|info| info.dimension),
+        folder: folder.to_owned(),
+    }
+}
+
+fn elsewhere(name: &str, making: &Making, parts: &IndexParts) -> Error {
+    let (made, wanted) = (
+        making.store.as_deref().unwrap_or_default(),
+        parts.stores.name(),
+    );
+    let cause = format!("its points are in `{made}`, not in `{wanted}`");
+    let error = Error::new(ErrorKind::Mismatch, format!("collection `{name}`"), cause);
+    error.hint(format!(
+        "open it without `--store`, or copy it: \
+         `corbie collections copy {name} NEW --store {wanted}`"
+    ))
 }
 
 fn mismatch(name: &str, making: &Making, wanted: Option<&corbie_core::EmbedderInfo>) -> Error {

@@ -1,7 +1,7 @@
 //! Changing a collection's embedding model.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use corbie_core::{Document, Error, Result, Skipped};
@@ -10,7 +10,7 @@ use super::ledger::{Ledger, Making, Record, Row};
 use super::lock::Lock;
 use super::report::{IngestEvent, IngestReport, Outcome, Progress};
 use super::write::{Prepared, Recorder, Writer};
-use super::{Collections, Index, IndexParts, cut, open_generation, recipe};
+use super::{Collections, Index, IndexParts, cut, elsewhere, place, recipe};
 
 impl Index {
     /// Cuts and embeds the collection `name` anew with `parts`, from the texts that the ledger
@@ -30,13 +30,31 @@ impl Index {
         let folder = collections.existing(name)?;
         let lock = Arc::new(Lock::take(&folder.join("lock"), name, parts.wait)?);
         let ledger = Ledger::open(&folder.join("ledger.sqlite"))?;
-        let generation = ledger.making()?.map_or(0, |making| making.generation);
-        remove_other_generations(&folder, generation)?;
+        let Some(old_making) = ledger.making()? else {
+            return Ok((
+                Self::open(collections, name, parts)?,
+                IngestReport::default(),
+            ));
+        };
+        let stores = Arc::clone(&parts.stores);
+        if old_making
+            .store
+            .as_ref()
+            .is_some_and(|store| *store != stores.name())
+        {
+            return Err(elsewhere(name, &old_making, &parts));
+        }
         let making = Making {
             embedder: parts.embedder.as_ref().map(|e| e.info().clone()),
-            generation: generation + 1,
+            generation: old_making.generation + 1,
+            index: old_making.index,
+            store: Some(stores.name()),
         };
-        let store = open_generation(&folder, &making, &parts)?;
+        let old_place = place(name, &folder, &old_making);
+        let new_place = place(name, &folder, &making);
+        // What an interrupted rebuild began.
+        stores.remove(&new_place).await?;
+        let store = stores.open(&new_place)?;
         let old = ledger.rows()?;
         let none = HashMap::new();
         let together = Recorder::Together(HashMap::new());
@@ -68,6 +86,7 @@ impl Index {
         drop(store);
         ledger.switch(&making, &rows)?;
         let index = Self::assemble(name, &folder, lock, ledger, &making, parts)?;
+        stores.remove(&old_place).await?;
         Ok((index, report))
     }
 }
@@ -86,12 +105,7 @@ fn prepare(name: &str, document: Document, old: &Row, parts: &IndexParts) -> Res
     })
 }
 
-/// Where the vectors of a generation live.
-pub(super) fn generation_folder(folder: &Path, generation: u64) -> PathBuf {
-    folder.join(format!("vectors-{generation}"))
-}
-
-/// Removes what an interrupted rebuild began, or a finished one left.
+/// Removes the folders of vectors that an interrupted rebuild began, or a finished one left.
 pub(super) fn remove_other_generations(folder: &Path, current: u64) -> Result<()> {
     let io = |error| Error::io(folder.display().to_string(), error);
     for entry in std::fs::read_dir(folder).map_err(io)? {

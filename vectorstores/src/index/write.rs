@@ -174,6 +174,7 @@ impl<'a> Writer<'a> {
         for slice in changed.chunks(SLICE) {
             let vectors = self.embed(slice, &reusable).await?;
             let point = |((chunk, text), dense): (&(&Chunk, String), Option<Embedding>)| Point {
+                namespace: None,
                 chunk: (*chunk).clone(),
                 dense,
                 sparse: Some(self.parts.bm25.document(text)),

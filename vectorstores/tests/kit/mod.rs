@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use corbie_core::{
 };
 use corbie_vectorstores::MemoryStore;
 use corbie_vectorstores::bm25::Bm25;
-use corbie_vectorstores::index::{IndexParts, OpenStore};
+use corbie_vectorstores::index::{IndexParts, Place, Stores};
 use uuid::Uuid;
 
 /// Files in memory; a fingerprint is the text's hash and a number that touching changes.
@@ -232,28 +232,49 @@ impl VectorStore for FaultyStore {
     }
 }
 
-/// Stores in memory that outlive the index, one for each folder, as those on disk do.
-pub fn lasting_stores(fault: Arc<Fault>) -> OpenStore {
-    let stores: Mutex<HashMap<PathBuf, Arc<MemoryStore>>> = Mutex::default();
-    Arc::new(move |folder: &Path, dimension| {
-        let mut stores = stores.lock().unwrap();
-        let inner = stores
-            .entry(folder.to_owned())
-            .or_insert_with(|| Arc::new(MemoryStore::new(dimension)));
-        Ok(Arc::new(FaultyStore {
-            inner: inner.clone(),
-            fault: Arc::clone(&fault),
-        }))
+/// Stores in memory that outlive the index, one for each place, as those on disk do.
+#[derive(Default)]
+pub struct LastingStores {
+    stores: Mutex<HashMap<PathBuf, Arc<MemoryStore>>>,
+    fault: Arc<Fault>,
+}
+
+pub fn lasting_stores(fault: Arc<Fault>) -> Arc<dyn Stores> {
+    Arc::new(LastingStores {
+        fault,
+        ..LastingStores::default()
     })
 }
 
-pub fn parts(embedder: Arc<CountingEmbedder>, open_store: OpenStore) -> IndexParts {
+impl Stores for LastingStores {
+    fn name(&self) -> String {
+        "lasting".into()
+    }
+
+    fn open(&self, place: &Place) -> Result<Arc<dyn VectorStore>> {
+        let mut stores = self.stores.lock().unwrap();
+        let inner = stores
+            .entry(place.vectors())
+            .or_insert_with(|| Arc::new(MemoryStore::new(place.dimension)));
+        Ok(Arc::new(FaultyStore {
+            inner: inner.clone(),
+            fault: Arc::clone(&self.fault),
+        }))
+    }
+
+    fn remove<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<()>> {
+        self.stores.lock().unwrap().remove(&place.vectors());
+        Box::pin(async { Ok(()) })
+    }
+}
+
+pub fn parts(embedder: Arc<CountingEmbedder>, stores: Arc<dyn Stores>) -> IndexParts {
     IndexParts {
         embedder: Some(embedder),
         parser: Arc::new(PlainParser),
         splitter: Arc::new(LineSplitter("lines")),
         bm25: Bm25::default(),
-        open_store,
+        stores,
         wait: Duration::ZERO,
     }
 }

@@ -69,8 +69,17 @@ fn points() -> Vec<Point> {
         metadata.insert("language".into(), json!(if i == 3 { "zh" } else { "en" }));
         metadata.insert("tags".into(), json!(["all", format!("tag{i}")]));
         metadata.insert("o'dd \"key\"".into(), json!(i));
+        metadata.insert(
+            "author".into(),
+            json!({ "name": format!("author {}", i % 2) }),
+        );
+        metadata.insert(
+            "refs".into(),
+            json!([{ "to": i }, { "to": i + 1, "列": "乌鸦" }]),
+        );
         let document = crate::ids::document("conformance", &format!("{}.md", i / 2));
         Point {
+            namespace: None,
             chunk: Chunk {
                 id: crate::ids::chunk(&document, texts[i], 0),
                 document,
@@ -95,11 +104,7 @@ async fn search(
     filter: Option<Filter>,
     limit: usize,
 ) -> Vec<Hit> {
-    let request = SearchRequest {
-        query,
-        filter,
-        limit,
-    };
+    let request = SearchRequest::new(query, limit).filtered(filter);
     store.search(request).await.unwrap()
 }
 
@@ -208,7 +213,17 @@ async fn filters(store: &dyn VectorStore, points: &[Point]) {
         Filter::eq("document", points[2].chunk.document.to_string()),
         Filter::is_in("metadata.language", ["zh", "fr"]),
         Filter::eq("metadata.tags", "tag1"),
-        Filter::eq("metadata.o'dd \"key\"", 2),
+        Filter::eq(Filter::metadata("o'dd \"key\""), 2),
+        Filter::eq("metadata.author.name", "author 1"),
+        Filter::eq("metadata.refs[].to", 2),
+        Filter::eq("metadata.refs.to", 2),
+        Filter::text("text", "tool"),
+        Filter::text("text", "乌"),
+        Filter::text("text", "' "),
+        Filter::text("metadata.refs[].列", "鸦"),
+        Filter::text("heading", "ird"),
+        Filter::text("text", "RAVEN"),
+        Filter::text("text", "%"),
         Filter::eq("source", "0.md' OR '1'='1"),
         Filter::range("page", range(Some(2.0), Some(4.0))),
         Filter::not(Filter::eq("metadata.language", "en")),
@@ -220,12 +235,12 @@ async fn filters(store: &dyn VectorStore, points: &[Point]) {
         ]),
         Filter::all([]),
         Filter::any([]),
-        Filter::eq("no such field", true),
+        Filter::eq("metadata.no such key", true),
     ];
     for filter in filters {
         let mut expected: Vec<&str> = points
             .iter()
-            .filter(|point| filter.matches(&serde_json::to_value(&point.chunk).unwrap()))
+            .filter(|point| filter.matches(&point.payload().unwrap()))
             .map(|point| point.chunk.text.as_str())
             .collect();
         expected.sort_unstable();
@@ -266,11 +281,25 @@ async fn refusals(store: &dyn VectorStore, count: usize) {
         count,
         "a refused call writes nothing"
     );
-    let request = SearchRequest {
-        query: Query::Dense(vec![1.0; 5]),
-        filter: None,
-        limit: 1,
-    };
+    let unknown = Filter::eq("sauce", "0.md");
+    let anything = Query::Dense(vec![1.0, 0.0, 0.0, 0.0]);
+    let request = SearchRequest::new(anything, 1).filtered(Some(unknown.clone()));
+    let refused = [
+        store.search(request).await.map(|_| ()),
+        store.count(Some(&unknown)).await.map(|_| ()),
+        store.scroll(Some(&unknown), None, 1).await.map(|_| ()),
+        store.delete(Selection::Filter(unknown)).await,
+    ];
+    for refused in refused {
+        let error = refused.unwrap_err();
+        assert_eq!(
+            error.kind(),
+            &ErrorKind::BadInput,
+            "a filter on an unknown field is refused"
+        );
+        assert!(error.to_string().contains("sauce"), "by its name: {error}");
+    }
+    let request = SearchRequest::new(Query::Dense(vec![1.0; 5]), 1);
     let error = store.search(request).await.unwrap_err();
     assert_eq!(
         error.kind(),
@@ -293,13 +322,13 @@ async fn scrolling(store: &dyn VectorStore, points: &[Point]) {
             break;
         }
     }
-    let ids: Vec<Uuid> = seen.iter().map(|point| point.chunk.id).collect();
-    let mut sorted = ids.clone();
-    sorted.sort();
-    sorted.dedup();
-    assert_eq!(ids, sorted, "scrolling is in order of ids, each once");
+    let order: Vec<Uuid> = seen.iter().map(|point| point.chunk.id).collect();
+    let walk = store.scroll(None, None, 1000).await.unwrap().points;
+    let again: Vec<Uuid> = walk.iter().map(|point| point.chunk.id).collect();
+    assert_eq!(order, again, "the order does not depend on the pages");
     let mut expected = points.to_vec();
     expected.sort_by_key(|point| point.chunk.id);
+    seen.sort_by_key(|point| point.chunk.id);
     for (point, expected) in seen.iter().zip(&expected) {
         assert_eq!(point.chunk, expected.chunk, "points come back as written");
         let (dense, wanted) = (point.dense.as_ref(), expected.dense.as_ref());
@@ -314,7 +343,7 @@ async fn scrolling(store: &dyn VectorStore, points: &[Point]) {
     assert_eq!(seen.len(), points.len(), "scrolling sees every point");
     assert_eq!(
         store.ids().await.unwrap(),
-        ids,
+        order,
         "and so does the list of ids"
     );
     let chinese = Filter::eq("metadata.language", "zh");

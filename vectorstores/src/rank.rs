@@ -119,6 +119,15 @@ pub(crate) fn normalized(mut vector: Vec<f32>) -> Vec<f32> {
     vector
 }
 
+/// The cosine of the angle between two vectors of equal length; 0 where one has no direction.
+pub(crate) fn cosine(left: &[f32], right: &[f32]) -> f32 {
+    let norms = (dot(left, left) * dot(right, right)).sqrt();
+    match norms > 0.0 {
+        true => dot(left, right) / norms,
+        false => 0.0,
+    }
+}
+
 /// The sum of products of two vectors of equal length.
 pub(crate) fn dot(left: &[f32], right: &[f32]) -> f32 {
     // Eight sums side by side: the compiler turns them into vector instructions.

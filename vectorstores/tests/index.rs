@@ -6,9 +6,11 @@ mod kit;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use corbie_core::{ErrorKind, RetrieveRequest, Retriever, Selection, ids};
+use corbie_core::{ErrorKind, Point, RetrieveRequest, Retriever, Selection, ids};
 use corbie_vectorstores::SearchMode;
-use corbie_vectorstores::index::{Collections, Index, IngestReport};
+use corbie_vectorstores::index::{
+    Cleanup, Collections, Index, IngestReport, Problem, SyncOptions, Verification, VerifyOptions,
+};
 use futures::executor::block_on;
 use kit::{CountingEmbedder, Fault, Files, LineSplitter, lasting_stores, parts, points};
 use tempfile::TempDir;
@@ -84,6 +86,124 @@ fn what_was_lost_behind_its_back_is_restored() {
     assert_eq!((report.restored, report.skipped, report.chunks), (1, 1, 1));
     assert_eq!(embedder.taken(), 1, "only what was lost");
     assert_eq!(block_on(points(index.store().as_ref())), before);
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_done_and_does_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedder = CountingEmbedder::new("m", 16);
+    let parts = parts(embedder.clone(), lasting_stores(Fault::never()));
+    let index = Index::open(&collections(&dir), "birds", parts).unwrap();
+    let files = Files::new([("a.md", "one\ntwo"), ("b.md", "three"), ("c.md", "four")]);
+    sync(&index, &files);
+    files.write("a.md", "one");
+    files.remove("b.md");
+    files.write("d.md", "五");
+    let before = block_on(points(index.store().as_ref()));
+    embedder.taken();
+    let dry = |cleanup| SyncOptions {
+        cleanup,
+        dry_run: true,
+    };
+    let foretell = |cleanup| block_on(index.sync_with(&files, ROOT, dry(cleanup), &())).unwrap();
+    let foretold = foretell(Cleanup::Scoped);
+    assert_eq!(foretell(Cleanup::Incremental).deleted, 0);
+    assert_eq!(foretell(Cleanup::None).updated, 0);
+    assert_eq!(block_on(points(index.store().as_ref())), before);
+    assert_eq!(embedder.taken(), 0);
+    let done = sync(&index, &files);
+    let chunks = done.chunks;
+    assert_eq!(IngestReport { chunks, ..foretold }, done);
+}
+
+fn verify(index: &Index, vectors: bool, repair: bool) -> Verification {
+    block_on(index.verify(VerifyOptions { vectors, repair }, &())).unwrap()
+}
+
+#[test]
+fn whatever_is_done_behind_its_back_is_found_named_and_mended() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedder = CountingEmbedder::new("m", 16);
+    let parts = parts(embedder, lasting_stores(Fault::never()));
+    let index = Index::open(&collections(&dir), "birds", parts).unwrap();
+    let files = Files::new([("a.md", "one\ntwo\n三"), ("b.md", "four\nfive\nsix")]);
+    sync(&index, &files);
+    let sound = verify(&index, true, false);
+    assert!(sound.is_sound(), "{sound:?}");
+    assert_eq!((sound.documents, sound.points), (2, 6));
+    let before = block_on(points(index.store().as_ref()));
+
+    let of = |text: &str| {
+        before
+            .iter()
+            .find(|p| p.chunk.text == text)
+            .unwrap()
+            .clone()
+    };
+    let altered = |text: &str, change: fn(&mut Point)| {
+        let mut point = of(text);
+        change(&mut point);
+        block_on(index.store().upsert(vec![point.clone()])).unwrap();
+        point.chunk.id
+    };
+    let lost = of("one").chunk.id;
+    block_on(index.store().delete(Selection::Ids(vec![lost]))).unwrap();
+    let text = altered("two", |point| point.chunk.text = "too".into());
+    let place = altered("三", |point| point.chunk.start += 1);
+    let words = altered("four", |point| point.sparse = None);
+    let unembedded = altered("five", |point| point.dense = None);
+    let turned = altered("six", |point| point.dense.as_mut().unwrap().reverse());
+    let stray = altered("six", |point| point.chunk.id = uuid::Uuid::from_u128(9));
+
+    let found = verify(&index, true, false);
+    let problem = |id| {
+        let finding = found.findings.iter().find(|f| f.chunk == Some(id));
+        finding.map(|finding| (finding.source.as_deref(), finding.problem))
+    };
+    let expected = [
+        (lost, Some("a.md"), Problem::Lost),
+        (text, Some("a.md"), Problem::Altered),
+        (place, Some("a.md"), Problem::Altered),
+        (words, Some("b.md"), Problem::Altered),
+        (unembedded, Some("b.md"), Problem::Vector),
+        (turned, Some("b.md"), Problem::Vector),
+        (stray, None, Problem::Stray),
+    ];
+    for (id, source, what) in expected {
+        assert_eq!(problem(id), Some((source, what)));
+    }
+    assert_eq!(found.findings.len(), expected.len(), "{found:?}");
+
+    assert_eq!(verify(&index, true, true).repaired, expected.len());
+    let sound = verify(&index, true, false);
+    assert!(sound.is_sound(), "{sound:?}");
+    assert_eq!(block_on(points(index.store().as_ref())), before);
+    assert_eq!(sync(&index, &files).skipped, 2, "nothing is left to do");
+}
+
+#[test]
+fn a_text_that_was_changed_in_the_ledger_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let embedder = CountingEmbedder::new("m", 16);
+    let parts = parts(embedder, lasting_stores(Fault::never()));
+    let open = || Index::open(&collections(&dir), "birds", parts.clone()).unwrap();
+    let files = Files::new([("a.md", "one"), ("b.md", "two")]);
+    sync(&open(), &files);
+    let database = dir.path().join("birds/ledger.sqlite");
+    let database = rusqlite::Connection::open(database).unwrap();
+    let changed = "UPDATE texts SET text = 'won' WHERE text = 'one'";
+    assert_eq!(database.execute(changed, []).unwrap(), 1);
+    drop(database);
+    let found = verify(&open(), false, true);
+    let problems: Vec<_> = found
+        .findings
+        .iter()
+        .map(|f| (f.source.as_deref(), f.problem))
+        .collect();
+    assert_eq!(problems, [(Some("a.md"), Problem::Text)]);
+    files.touch("a.md");
+    sync(&open(), &files);
+    assert!(verify(&open(), true, false).is_sound(), "the file mends it");
 }
 
 #[test]

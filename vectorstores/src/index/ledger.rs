@@ -267,6 +267,25 @@ impl Ledger {
         }))
     }
 
+    /// Whether SQLite finds nothing wrong with the database.
+    pub(crate) fn is_sound(&self) -> Result<bool> {
+        let answer: String = self.run(|connection| {
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        })?;
+        Ok(answer == "ok")
+    }
+
+    /// Whether `text` is the one that was recorded for `source`.
+    pub(crate) fn is_text_sound(&self, source: &str, text: &str) -> Result<bool> {
+        let hash: Option<String> = self.run(|connection| {
+            let sql = "SELECT text_hash FROM documents WHERE source = ?1";
+            connection
+                .query_row(sql, [source], |row| row.get(0))
+                .optional()
+        })?;
+        Ok(hash.is_some_and(|hash| hash == ids::text_hash(text)))
+    }
+
     /// The sources of documents in alphabetical order, at most `limit`, those behind `after`.
     pub(crate) fn sources(&self, after: &str, limit: usize) -> Result<Vec<String>> {
         self.run(|connection| {
@@ -376,7 +395,11 @@ fn put_records(
     transaction: &Transaction<'_>,
     records: &[EncodedRecord<'_>],
 ) -> rusqlite::Result<()> {
-    let mut text = transaction.prepare("INSERT OR IGNORE INTO texts VALUES (?1, ?2)")?;
+    // A text that is there but was damaged is mended.
+    let mut text = transaction.prepare(
+        "INSERT INTO texts VALUES (?1, ?2)
+        ON CONFLICT (hash) DO UPDATE SET text = excluded.text WHERE text <> excluded.text",
+    )?;
     let mut remove = transaction.prepare("DELETE FROM documents WHERE source = ?1")?;
     let mut insert =
         transaction.prepare("INSERT INTO documents VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;

@@ -13,6 +13,7 @@
 //! | `write` | in what order is it written? |
 //! | `place` | where are its points? |
 //! | `cut` | what is stored of a document? |
+//! | `verify` | is all of that true? |
 //! | `rebuild` | how does a collection change its embedding model? |
 //! | `ledger` | what is recorded? |
 //! | `collections` | which collections are there? |
@@ -28,6 +29,7 @@ mod plan;
 mod rebuild;
 mod report;
 mod sync;
+mod verify;
 mod write;
 
 use std::path::Path;
@@ -46,7 +48,11 @@ pub use lock::Owner;
 #[cfg(feature = "edge")]
 pub(crate) use place::remove_folder;
 pub use place::{Place, Stores, memory_stores};
+pub use plan::Cleanup;
 pub use report::{IngestEvent, IngestReport, Outcome, Progress};
+
+pub use sync::SyncOptions;
+pub use verify::{Finding, Problem, Verification, VerifyOptions};
 
 use ledger::{Ledger, Making};
 use lock::Lock;

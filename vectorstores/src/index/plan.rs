@@ -4,10 +4,26 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use corbie_core::{Item, Listing, Skipped};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ledger::Row;
 use super::report::Outcome;
+
+/// What becomes of documents that are known when a source is brought in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cleanup {
+    /// Nothing is replaced or deleted: only what is new is added.
+    None,
+    /// Changed documents are replaced, vanished ones stay: for sources that list a part.
+    Incremental,
+    /// Changed documents are replaced; those of this root that have vanished are deleted.
+    #[default]
+    Scoped,
+    /// The collection becomes what the source lists: documents of other roots are deleted too.
+    Full,
+}
 
 /// What is to be done, in order.
 #[derive(Debug, Default, PartialEq)]
@@ -41,6 +57,12 @@ impl Work {
             Self::Recut(source, _) => source,
         }
     }
+
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Read(_, outcome) | Self::Recut(_, outcome) => *outcome,
+        }
+    }
 }
 
 /// Plans the ingest of `listing` from `root` into a collection that knows `rows` and whose store
@@ -51,6 +73,7 @@ pub(crate) fn plan(
     listing: Listing,
     root: &str,
     recipe: &str,
+    cleanup: Cleanup,
 ) -> Plan {
     let known: HashSet<Uuid> = rows.values().flat_map(|row| &row.chunks).copied().collect();
     let mut plan = Plan {
@@ -58,15 +81,17 @@ pub(crate) fn plan(
         ..Plan::default()
     };
     let mut listed: HashSet<String> = HashSet::new();
+    let mut unreadable: Vec<String> = Vec::new();
     for skipped in listing.skipped {
         listed.insert(skipped.source.clone());
+        unreadable.push(format!("{}/", skipped.source.trim_end_matches('/')));
         plan.failed.push(skipped);
     }
     for item in listing.items {
         listed.insert(item.source.clone());
         match rows.get(&item.source) {
             None => plan.work.push(Work::Read(item, Outcome::Added)),
-            Some(row) if row.root != root && belongs_elsewhere(row) => {
+            Some(row) if row.root != root && cleanup != Cleanup::Full && belongs_elsewhere(row) => {
                 plan.failed.push(Skipped {
                     reason: format!(
                         "the collection has a file of this name from {} \
@@ -76,7 +101,10 @@ pub(crate) fn plan(
                     source: item.source,
                 });
             }
-            Some(row) if row.fingerprint != item.fingerprint || row.root != root => {
+            Some(row)
+                if cleanup != Cleanup::None
+                    && (row.fingerprint != item.fingerprint || row.root != root) =>
+            {
                 plan.work.push(Work::Read(item, Outcome::Updated));
             }
             Some(row) => match mend(row, present, recipe) {
@@ -89,7 +117,14 @@ pub(crate) fn plan(
         if listed.contains(source) {
             continue;
         }
-        if row.root == root {
+        let vanished = match cleanup {
+            Cleanup::None | Cleanup::Incremental => false,
+            Cleanup::Scoped => row.root == root,
+            Cleanup::Full => true,
+        };
+        // What lies in a folder that could not be read has not vanished.
+        let hidden = unreadable.iter().any(|folder| source.starts_with(folder));
+        if vanished && !hidden {
             plan.forget.push(source.clone());
         } else if let Some(outcome) = mend(row, present, recipe) {
             plan.work.push(Work::Recut(source.clone(), outcome));
@@ -163,7 +198,7 @@ mod tests {
                 reason: "no permission".into(),
             }],
         };
-        let plan = plan(&rows, &present, listing, "/a", "r");
+        let plan = plan(&rows, &present, listing, "/a", "r", Cleanup::Scoped);
         assert_eq!(plan.forget, ["gone"]);
         assert_eq!(plan.unchanged, ["same"]);
         assert_eq!(
@@ -188,7 +223,7 @@ mod tests {
             skipped: Vec::new(),
         };
         let present = [Uuid::from_u128(1)].into();
-        let plan = plan(&rows, &present, listing, "/a", "other");
+        let plan = plan(&rows, &present, listing, "/a", "other", Cleanup::Scoped);
         assert_eq!(plan.work, [Work::Recut("a".into(), Outcome::Updated)]);
     }
 
@@ -199,7 +234,48 @@ mod tests {
             items: vec![item("a", "1")],
             skipped: Vec::new(),
         };
-        let plan = plan(&rows, &HashSet::new(), listing, "/a", "r");
+        let plan = plan(&rows, &HashSet::new(), listing, "/a", "r", Cleanup::Scoped);
         assert_eq!(plan.work, [Work::Read(item("a", "1"), Outcome::Updated)]);
+    }
+
+    #[test]
+    fn each_mode_replaces_and_deletes_what_it_says() {
+        let here = std::env::temp_dir().display().to_string();
+        let rows: HashMap<String, Row> = [
+            ("changed", row("/a", "1", 1)),
+            ("gone", row("/a", "1", 2)),
+            ("shut/in", row("/a", "1", 3)),
+            ("other", row(&here, "1", 4)),
+            ("taken", row(&here, "1", 5)),
+        ]
+        .map(|(source, row)| (source.to_owned(), row))
+        .into();
+        let present = (1..=5).map(Uuid::from_u128).collect();
+        let table: [(Cleanup, &[&str], &[&str], usize); 4] = [
+            (Cleanup::None, &["new"], &[], 2),
+            (Cleanup::Incremental, &["changed", "new"], &[], 2),
+            (Cleanup::Scoped, &["changed", "new"], &["gone"], 2),
+            (
+                Cleanup::Full,
+                &["changed", "new", "taken"],
+                &["gone", "other"],
+                1,
+            ),
+        ];
+        for (cleanup, work, forget, failed) in table {
+            let items = ["changed", "new", "taken"].map(|name| item(name, "2"));
+            let listing = Listing {
+                items: items.into(),
+                skipped: vec![Skipped {
+                    source: "shut".into(),
+                    reason: "no permission".into(),
+                }],
+            };
+            let plan = plan(&rows, &present, listing, "/a", "r", cleanup);
+            let sources: Vec<&str> = plan.work.iter().map(Work::source).collect();
+            assert_eq!(sources, work, "{cleanup:?}");
+            assert_eq!(plan.forget, forget, "{cleanup:?}");
+            assert_eq!(plan.failed.len(), failed, "{cleanup:?}");
+        }
     }
 }

@@ -20,6 +20,10 @@ pub struct IngestReport {
     pub restored: usize,
     /// How many chunks were written.
     pub chunks: usize,
+    /// How many chunks nothing knew of, left by an interrupted ingest or put there behind the
+    /// index's back, and were removed.
+    #[serde(default)]
+    pub strays: usize,
     /// Those that could not be read, with the reason; what was known of them before stays.
     pub failed: Vec<Skipped>,
 }

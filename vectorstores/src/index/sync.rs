@@ -6,7 +6,7 @@ use corbie_core::{Document, Error, ErrorKind, Result, Selection, Skipped, Source
 use tokio::sync::mpsc;
 
 use super::ledger::{Ledger, Record, Row};
-use super::plan::{Plan, Work, plan};
+use super::plan::{Cleanup, Plan, Work, plan};
 use super::report::{IngestEvent, IngestReport, Outcome, Progress};
 use super::write::{Prepared, Recorder, Writer};
 use super::{Index, IndexParts, cut};
@@ -17,10 +17,36 @@ const WAITING: usize = 32;
 /// How many points one call deletes.
 const DELETED_AT_ONCE: usize = 4096;
 
+/// How a source is brought in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SyncOptions {
+    /// What becomes of documents that changed or vanished.
+    pub cleanup: Cleanup,
+    /// Nothing is written: the report says what would be done. A file that was touched counts as
+    /// changed, since it is not read.
+    pub dry_run: bool,
+}
+
 impl Index {
+    /// [`sync_with`](Index::sync_with) the default options: what vanished from this root is
+    /// deleted.
+    ///
+    /// # Errors
+    ///
+    /// Like [`Index::sync_with`].
+    pub async fn sync(
+        &self,
+        source: &dyn Source,
+        root: &str,
+        progress: &dyn Progress,
+    ) -> Result<IngestReport> {
+        let options = SyncOptions::default();
+        self.sync_with(source, root, options, progress).await
+    }
+
     /// Brings the collection up to date with `source`, whose documents it remembers as those of
     /// `root` (a canonical path or a URL): reads what is new or changed, restores what the store
-    /// has lost, and deletes what has vanished from this root. Documents of other roots stay.
+    /// has lost, and deletes what has vanished, as [`Cleanup`] says.
     ///
     /// What has been reported as [`Done`](IngestEvent::Done) is durable. Dropping the future or
     /// killing the process at any moment loses at most the work since; the next call ends with
@@ -30,10 +56,11 @@ impl Index {
     ///
     /// When the source cannot be listed, or the embedder, the store or the ledger fails. A file
     /// that cannot be read, parsed or embedded is no error: it is listed in the report.
-    pub async fn sync(
+    pub async fn sync_with(
         &self,
         source: &dyn Source,
         root: &str,
+        options: SyncOptions,
         progress: &dyn Progress,
     ) -> Result<IngestReport> {
         let _turn = self.writer.lock().await;
@@ -43,8 +70,11 @@ impl Index {
         let rows = self.ledger.rows()?;
         let present: HashSet<_> = self.store.ids().await?.into_iter().collect();
         let recipe = self.recipe();
-        let plan = plan(&rows, &present, listing, root, &recipe);
+        let plan = plan(&rows, &present, listing, root, &recipe, options.cleanup);
         drop(present);
+        if options.dry_run {
+            return Ok(foretold(plan, files, progress));
+        }
 
         let mut writer = Writer::new(
             &self.collection,
@@ -86,6 +116,7 @@ impl Index {
         written?;
 
         let orphans: Vec<_> = writer.orphans.iter().copied().collect();
+        writer.report.strays = orphans.len();
         for ids in orphans.chunks(DELETED_AT_ONCE) {
             self.store.delete(Selection::Ids(ids.to_vec())).await?;
         }
@@ -115,6 +146,28 @@ impl Index {
         forgotten.for_each(|source| writer.done(source, Outcome::Deleted));
         Ok(())
     }
+}
+
+/// What a plan would come to.
+fn foretold(plan: Plan, files: usize, progress: &dyn Progress) -> IngestReport {
+    let mut report = IngestReport {
+        files,
+        strays: plan.orphans.len(),
+        failed: plan.failed,
+        ..IngestReport::default()
+    };
+    let deleted = plan.forget.iter().map(|s| (s.as_str(), Outcome::Deleted));
+    let kept = plan
+        .unchanged
+        .iter()
+        .map(|s| (s.as_str(), Outcome::Skipped));
+    let written = plan.work.iter().map(|work| (work.source(), work.outcome()));
+    for (source, outcome) in deleted.chain(kept).chain(written) {
+        report.count(outcome);
+        progress.event(IngestEvent::Done { source, outcome });
+    }
+    report.failed.sort_by(|a, b| a.source.cmp(&b.source));
+    report
 }
 
 /// Writes what arrives. When it fails, the receiver goes with it, which ends the producer too.

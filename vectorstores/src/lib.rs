@@ -25,7 +25,7 @@ mod rank;
 mod retriever;
 
 #[cfg(feature = "edge")]
-pub use edge::{EdgeOptions, EdgeStore, edge_stores};
+pub use edge::{EdgeOptions, EdgeStore, edge_stores, edge_stores_with};
 pub use memory::MemoryStore;
 pub use namespace::Namespace;
 pub use rank::{fuse, inverse_frequency};

@@ -65,10 +65,17 @@ pub struct EdgeStore {
 
 /// The [`Stores`] of collections that live in the embedded Qdrant engine, in their own folders.
 pub fn edge_stores() -> Arc<dyn Stores> {
-    Arc::new(EdgeStores)
+    edge_stores_with(EdgeOptions::default())
 }
 
-struct EdgeStores;
+/// [`edge_stores`] that work as `options` say, whatever dimension stands there.
+pub fn edge_stores_with(options: EdgeOptions) -> Arc<dyn Stores> {
+    Arc::new(EdgeStores { options })
+}
+
+struct EdgeStores {
+    options: EdgeOptions,
+}
 
 impl Stores for EdgeStores {
     fn name(&self) -> String {
@@ -78,7 +85,7 @@ impl Stores for EdgeStores {
     fn open(&self, place: &Place) -> Result<Arc<dyn VectorStore>> {
         let options = EdgeOptions {
             dimension: place.dimension,
-            ..EdgeOptions::default()
+            ..self.options.clone()
         };
         Ok(Arc::new(EdgeStore::open(&place.vectors(), options)?))
     }

@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering;
 use corbie_core::{ErrorKind, Point, RetrieveRequest, Retriever, Selection, ids};
 use corbie_vectorstores::SearchMode;
 use corbie_vectorstores::index::{
-    Cleanup, Collections, Index, IngestReport, Problem, SyncOptions, Verification, VerifyOptions,
+    Cleanup, Collections, End, Index, IngestReport, Problem, SyncOptions, Verification,
+    VerifyOptions, memory_stores,
 };
 use futures::executor::block_on;
 use kit::{CountingEmbedder, Fault, Files, LineSplitter, lasting_stores, parts, points};
@@ -413,7 +414,7 @@ fn one_owner_holds_a_collection_while_anybody_can_reach_its_store() {
     let retriever = index.retriever(SearchMode::Hybrid);
     drop(index);
     assert_eq!(open().unwrap_err().kind(), &ErrorKind::Busy);
-    let busy = collections(&dir).remove("birds").unwrap_err();
+    let busy = block_on(collections(&dir).remove("birds", parts.stores.as_ref())).unwrap_err();
     assert_eq!(busy.kind(), &ErrorKind::Busy);
     drop(retriever);
     open().unwrap();
@@ -437,10 +438,96 @@ fn collections_are_listed_shown_and_removed() {
     assert!(info.bytes > 0);
     drop(index);
     assert_eq!(collections.names().unwrap(), ["手册"]);
-    collections.remove("手册").unwrap();
+    let remove = || block_on(collections.remove("手册", parts.stores.as_ref()));
+    remove().unwrap();
     assert_eq!(collections.names().unwrap(), Vec::<String>::new());
-    let gone = collections.remove("手册").unwrap_err();
+    let gone = remove().unwrap_err();
     assert_eq!(gone.kind(), &ErrorKind::NotFound);
     let error = Index::open(&collections, "../up", parts).map(|_| ());
     assert_eq!(error.unwrap_err().kind(), &ErrorKind::BadInput);
+}
+
+/// The points without their ids, which depend on the collection's name.
+fn contents(points: Vec<Point>) -> Vec<(String, usize, Option<Vec<f32>>)> {
+    let mut contents: Vec<_> = points
+        .into_iter()
+        .map(|p| (p.chunk.text, p.chunk.start, p.dense))
+        .collect();
+    contents.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+    contents
+}
+
+#[test]
+fn a_copy_holds_every_point_and_is_a_collection_of_its_own() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (here, there) = (collections(&here), collections(&there));
+    let fault = Fault::never();
+    let embedder = CountingEmbedder::new("m", 16);
+    let old = parts(embedder.clone(), lasting_stores(Fault::never()));
+    let new = parts(embedder.clone(), lasting_stores(Arc::clone(&fault)));
+    let files = Files::new([("a.md", "one\ntwo\none"), ("b.md", "三"), ("empty.md", "")]);
+    let index = Index::open(&here, "birds", old.clone()).unwrap();
+    sync(&index, &files);
+    let before = contents(block_on(points(index.store().as_ref())));
+    drop(index);
+    embedder.taken();
+
+    let from = End {
+        collections: &here,
+        name: "birds",
+        stores: old.stores.as_ref(),
+    };
+    let to = End {
+        collections: &there,
+        name: "鸟",
+        stores: new.stores.as_ref(),
+    };
+    fault.fail_at.store(1, Ordering::SeqCst);
+    block_on(Collections::copy(from, to, &())).unwrap_err();
+    let report = block_on(Collections::copy(from, to, &())).unwrap();
+    assert_eq!((report.documents, report.points), (3, 4));
+    let twice = block_on(Collections::copy(from, to, &())).unwrap_err();
+    assert_eq!(twice.kind(), &ErrorKind::BadInput);
+
+    for (collections, name, parts) in [(&here, "birds", &old), (&there, "鸟", &new)] {
+        let index = Index::open(collections, name, parts.clone()).unwrap();
+        assert_eq!(contents(block_on(points(index.store().as_ref()))), before);
+        assert!(verify(&index, true, false).is_sound());
+        embedder.taken();
+        assert_eq!(sync(&index, &files).skipped, 3);
+        assert_eq!(embedder.taken(), 0, "nothing is embedded again");
+    }
+}
+
+#[test]
+fn a_collection_moves_to_another_store_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = collections(&dir);
+    let embedder = CountingEmbedder::new("m", 16);
+    let old = parts(embedder.clone(), lasting_stores(Fault::never()));
+    let new = parts(embedder, memory_stores());
+    let files = Files::new([("a.md", "one\ntwo"), ("b.md", "三")]);
+    sync(&Index::open(&here, "birds", old.clone()).unwrap(), &files);
+    let end = |stores| End {
+        collections: &here,
+        name: "birds",
+        stores,
+    };
+    let (from, to) = (end(old.stores.as_ref()), end(new.stores.as_ref()));
+    let same = block_on(Collections::copy(from, from, &())).unwrap_err();
+    assert_eq!(same.kind(), &ErrorKind::BadInput);
+    assert_eq!(
+        block_on(Collections::copy(from, to, &())).unwrap().points,
+        3
+    );
+    let error = Index::open(&here, "birds", old).map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), &ErrorKind::Mismatch);
+    assert!(error.to_string().contains("`memory`"), "{error}");
+    let info = here.info("birds").unwrap();
+    assert_eq!((info.store.as_deref(), info.chunks), (Some("memory"), 3));
+    // This store forgets: what it lost is restored from the texts.
+    assert_eq!(
+        sync(&Index::open(&here, "birds", new).unwrap(), &files).restored,
+        2
+    );
 }

@@ -9,6 +9,8 @@ use unicode_normalization::is_nfc;
 
 use super::ledger::Ledger;
 use super::lock::{self, Lock, Owner};
+use super::place::Stores;
+use super::{elsewhere, place};
 
 /// The longest name in bytes: well below what file systems take.
 const LONGEST_NAME: usize = 128;
@@ -30,6 +32,8 @@ pub struct CollectionInfo {
     pub chunks: usize,
     /// The embedding model it was made with; `None`: keyword search only.
     pub embedder: Option<EmbedderInfo>,
+    /// The [name](super::Stores::name) of where its points are; `None`: it has none yet.
+    pub store: Option<String>,
     /// Its size on disk.
     pub bytes: u64,
     /// Who holds it now.
@@ -77,11 +81,14 @@ impl Collections {
         let folder = self.existing(name)?;
         let ledger = Ledger::read_only(&folder.join("ledger.sqlite"))?;
         let (documents, chunks) = ledger.counts()?;
+        let making = ledger.making()?;
+        let store = making.as_ref().and_then(|making| making.store.clone());
         Ok(CollectionInfo {
             name: name.to_owned(),
             documents,
             chunks,
-            embedder: ledger.making()?.and_then(|making| making.embedder),
+            embedder: making.and_then(|making| making.embedder),
+            store,
             bytes: size(&folder),
             owner: lock::owner(&folder.join("lock")),
         })
@@ -102,15 +109,31 @@ impl Collections {
         Ok(corbie_core::ids::bytes_hash(&bytes))
     }
 
-    /// Removes `name` with everything in it.
+    /// Removes `name` with everything in it, its points in `stores` first.
     ///
     /// # Errors
     ///
     /// [`NotFound`](ErrorKind::NotFound) when there is no such collection,
-    /// [`Busy`](ErrorKind::Busy) when a process holds it.
-    pub fn remove(&self, name: &str) -> Result<()> {
+    /// [`Busy`](ErrorKind::Busy) when a process holds it,
+    /// [`Mismatch`](ErrorKind::Mismatch) when its points are elsewhere.
+    pub async fn remove(&self, name: &str, stores: &dyn Stores) -> Result<()> {
         let folder = self.existing(name)?;
         let _lock = Lock::take(&folder.join("lock"), name, Duration::ZERO)?;
+        // A ledger that cannot be read must not keep its folder from being removed.
+        if let Some(making) = Ledger::read_only(&folder.join("ledger.sqlite"))
+            .and_then(|ledger| ledger.making())
+            .ok()
+            .flatten()
+        {
+            if making
+                .store
+                .as_ref()
+                .is_some_and(|store| *store != stores.name())
+            {
+                return Err(elsewhere(name, &making, &stores.name()));
+            }
+            stores.remove(&place(name, &folder, &making)).await?;
+        }
         let io = |error| Error::io(folder.display().to_string(), error);
         // Renamed first, so that a kill leaves no half of a collection under its name.
         let grave = self.folder.join(format!(".removed-{}", uuid_name(name)));

@@ -23,6 +23,10 @@ const APPLICATION: i64 = 0x4352_4249;
 /// | 2 | an identity of the ledger's own, and where the points are |
 const FORMAT: i64 = 2;
 
+/// The names of facts.
+const MAKING: &str = "making";
+const COPYING: &str = "copying";
+
 const TABLES: &str = "
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
     CREATE TABLE texts (hash TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
@@ -169,7 +173,7 @@ impl Ledger {
         let making = making.as_ref().map(encode).transpose()?;
         self.change(|transaction| {
             if let Some(making) = &making {
-                put_making(transaction, making)?;
+                put_fact(transaction, MAKING, making)?;
             }
             transaction.pragma_update(None, "user_version", FORMAT)
         })
@@ -205,16 +209,47 @@ impl Ledger {
     }
 
     pub(crate) fn making(&self) -> Result<Option<Making>> {
-        let value: Option<String> = self.run(|connection| {
-            let sql = "SELECT value FROM facts WHERE name = 'making'";
-            connection.query_row(sql, [], |row| row.get(0)).optional()
-        })?;
-        value.map(|value| self.decode(&value)).transpose()
+        self.fact(MAKING)
     }
 
     pub(crate) fn set_making(&self, making: &Making) -> Result<()> {
         let value = encode(making)?;
-        self.change(|transaction| put_making(transaction, &value))
+        self.change(|transaction| put_fact(transaction, MAKING, &value))
+    }
+
+    /// What the copy is made of that is being made here, or was when it was interrupted.
+    pub(crate) fn copying(&self) -> Result<Option<Making>> {
+        self.fact(COPYING)
+    }
+
+    /// Whether a copy began here and never ended.
+    pub(crate) fn is_unfinished_copy(&self) -> bool {
+        matches!((self.making(), self.copying()), (Ok(None), Ok(Some(_))))
+    }
+
+    pub(crate) fn begin_copy(&self, making: &Making) -> Result<()> {
+        let value = encode(making)?;
+        self.change(|transaction| put_fact(transaction, COPYING, &value))
+    }
+
+    /// The copy is whole: from now on this is a collection.
+    pub(crate) fn end_copy(&self, making: &Making) -> Result<()> {
+        let value = encode(making)?;
+        self.change(|transaction| {
+            put_fact(transaction, MAKING, &value)?;
+            let sql = "DELETE FROM facts WHERE name = ?1";
+            transaction.execute(sql, [COPYING]).map(|_| ())
+        })
+    }
+
+    fn fact<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        let value: Option<String> = self.run(|connection| {
+            let sql = "SELECT value FROM facts WHERE name = ?1";
+            connection
+                .query_row(sql, [name], |row| row.get(0))
+                .optional()
+        })?;
+        value.map(|value| self.decode(&value)).transpose()
     }
 
     /// All documents by source.
@@ -341,7 +376,7 @@ impl Ledger {
                     chunk.execute(params![id.as_bytes(), source])?;
                 }
             }
-            put_making(transaction, &making)
+            put_fact(transaction, MAKING, &making)
         })
     }
 
@@ -386,9 +421,9 @@ fn encode(value: &impl Serialize) -> Result<String> {
     })
 }
 
-fn put_making(transaction: &Transaction<'_>, value: &str) -> rusqlite::Result<()> {
-    let sql = "INSERT OR REPLACE INTO facts (name, value) VALUES ('making', ?1)";
-    transaction.execute(sql, [value]).map(|_| ())
+fn put_fact(transaction: &Transaction<'_>, name: &str, value: &str) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO facts (name, value) VALUES (?1, ?2)";
+    transaction.execute(sql, [name, value]).map(|_| ())
 }
 
 fn put_records(

@@ -15,6 +15,7 @@
 //! | `cut` | what is stored of a document? |
 //! | `verify` | is all of that true? |
 //! | `rebuild` | how does a collection change its embedding model? |
+//! | `transfer` | how is it copied, to another store or place? |
 //! | `ledger` | what is recorded? |
 //! | `collections` | which collections are there? |
 //! | `lock` | who owns one? |
@@ -29,6 +30,7 @@ mod plan;
 mod rebuild;
 mod report;
 mod sync;
+mod transfer;
 mod verify;
 mod write;
 
@@ -52,6 +54,7 @@ pub use plan::Cleanup;
 pub use report::{IngestEvent, IngestReport, Outcome, Progress};
 
 pub use sync::SyncOptions;
+pub use transfer::{CopyReport, End};
 pub use verify::{Finding, Problem, Verification, VerifyOptions};
 
 use ledger::{Ledger, Making};
@@ -133,7 +136,7 @@ impl Index {
                 ledger.set_making(&making)?;
                 making
             }
-            Some(making) => return Err(elsewhere(name, &making, &parts)),
+            Some(making) => return Err(elsewhere(name, &making, &parts.stores.name())),
             None => {
                 let making = Making {
                     embedder,
@@ -257,16 +260,13 @@ fn place(collection: &str, folder: &Path, making: &Making) -> Place {
     }
 }
 
-fn elsewhere(name: &str, making: &Making, parts: &IndexParts) -> Error {
-    let (made, wanted) = (
-        making.store.as_deref().unwrap_or_default(),
-        parts.stores.name(),
-    );
+fn elsewhere(name: &str, making: &Making, wanted: &str) -> Error {
+    let made = making.store.as_deref().unwrap_or_default();
     let cause = format!("its points are in `{made}`, not in `{wanted}`");
     let error = Error::new(ErrorKind::Mismatch, format!("collection `{name}`"), cause);
     error.hint(format!(
-        "open it without `--store`, or copy it: \
-         `corbie collections copy {name} NEW --store {wanted}`"
+        "open it without `--store`, or move it: \
+         `corbie collections copy {name} {name} --store {wanted}`"
     ))
 }
 

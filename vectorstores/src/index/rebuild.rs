@@ -42,7 +42,7 @@ impl Index {
             .as_ref()
             .is_some_and(|store| *store != stores.name())
         {
-            return Err(elsewhere(name, &old_making, &parts));
+            return Err(elsewhere(name, &old_making, &stores.name()));
         }
         let making = Making {
             embedder: parts.embedder.as_ref().map(|e| e.info().clone()),

@@ -11,10 +11,11 @@ use std::process::{Command, Stdio};
 
 use corbie_core::testing::conformance;
 use corbie_core::{
-    Chunk, ErrorKind, Filter, Metadata, Point, Query, Range, SearchRequest, SparseVector,
-    VectorStore, ids,
+    Chunk, ErrorKind, Filter, Metadata, Point, Query, Range, RetrieveRequest, Retriever,
+    SearchRequest, SparseVector, VectorStore, ids,
 };
-use corbie_vectorstores::index::{Collections, Index, IngestEvent};
+use corbie_vectorstores::SearchMode;
+use corbie_vectorstores::index::{Collections, Index, IngestEvent, VerifyOptions};
 use corbie_vectorstores::{EdgeOptions, EdgeStore, MemoryStore, edge_stores};
 use futures::executor::block_on;
 use kit::{CountingEmbedder, Files, parts, points};
@@ -320,4 +321,47 @@ fn a_killed_ingest_ends_like_an_undisturbed_one() {
         let left = block_on(points(index.store().as_ref()));
         assert!(left == undisturbed, "after a kill at line {lines}");
     }
+}
+
+/// A folder that an older version of Corbie wrote, kept as it was.
+#[test]
+fn a_collection_of_format_1_is_read_and_brought_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/collections");
+    let unpacked = Command::new("tar")
+        .arg("-xzf")
+        .arg(fixture.join("format-1.tar.gz"))
+        .arg("-C")
+        .arg(dir.path())
+        .status();
+    assert!(unpacked.unwrap().success());
+    let collections = Collections::new(dir.path().join("data/collections"));
+    let info = collections.info("old").unwrap();
+    assert_eq!((info.documents, info.chunks, info.store), (3, 3, None));
+
+    let embedder = CountingEmbedder::like(info.embedder.unwrap());
+    let parts = parts(embedder.clone(), edge_stores());
+    let index = Index::open(&collections, "old", parts.clone()).unwrap();
+    let options = VerifyOptions::default();
+    let verified = block_on(index.verify(options, &())).unwrap();
+    assert!(verified.is_sound(), "{verified:?}");
+    let retriever = index.retriever(SearchMode::Keyword);
+    let hits = block_on(retriever.retrieve(RetrieveRequest::new("渡鸦记得什么"))).unwrap();
+    assert_eq!(hits[0].chunk.source, "渡鸦.md");
+    let document = index.document("ravens.md").unwrap().unwrap();
+    assert!(document.text.contains("cache food"));
+    drop((retriever, index));
+
+    let info = collections.info("old").unwrap();
+    assert_eq!(
+        info.store.as_deref(),
+        Some("edge"),
+        "where its points are is known now"
+    );
+    let index = Index::open(&collections, "old", parts).unwrap();
+    let report = block_on(index.sync(&Files::default(), "/elsewhere", &())).unwrap();
+    assert_eq!(
+        report.updated, 3,
+        "another splitter cuts what is stored anew"
+    );
 }

@@ -55,7 +55,8 @@ fn live(folder: &Path) -> Result<IngestReport, Error> {
     let files = files();
     let acknowledge = |event: IngestEvent<'_>| {
         if let IngestEvent::Done { source, .. } = event {
-            let _ = writeln!(std::io::stderr(), "ack {source}");
+            // In one piece: half a line would be another word.
+            let _ = std::io::stderr().write_all(format!("ack {source}\n").as_bytes());
         }
     };
     let index = open(folder)?;

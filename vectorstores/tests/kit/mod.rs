@@ -124,13 +124,18 @@ pub struct CountingEmbedder {
 
 impl CountingEmbedder {
     pub fn new(model: &str, dimension: usize) -> Arc<Self> {
+        Self::like(EmbedderInfo {
+            model: model.to_owned(),
+            fingerprint: model.to_owned(),
+            dimension,
+        })
+    }
+
+    /// One that passes for another.
+    pub fn like(info: EmbedderInfo) -> Arc<Self> {
         Arc::new(Self {
-            inner: HashEmbedder::new(dimension),
-            info: EmbedderInfo {
-                model: model.to_owned(),
-                fingerprint: model.to_owned(),
-                dimension,
-            },
+            inner: HashEmbedder::new(info.dimension),
+            info,
             texts: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
             fail_at: AtomicUsize::new(usize::MAX),

@@ -9,10 +9,12 @@
 //! | [`index`] | how does a collection follow files that are added, changed and deleted? |
 //! | [`StoreRetriever`] | how does a question become hits? |
 //! | [`eval`] | how good are the hits? |
+//! | [`bench`] | how fast are they found, and how many are missed? |
 //!
 //! A store never embeds, and nothing here knows a model: embedders come in as
 //! [`corbie_core::Embedder`].
 
+pub mod bench;
 pub mod bm25;
 #[cfg(feature = "edge")]
 mod edge;
@@ -25,7 +27,9 @@ mod rank;
 mod retriever;
 
 #[cfg(feature = "edge")]
-pub use edge::{EdgeOptions, EdgeStore, edge_stores, edge_stores_with};
+pub use edge::{
+    EdgeOptions, EdgeStore, FieldKind, IndexedField, Quantization, edge_stores, edge_stores_with,
+};
 pub use memory::MemoryStore;
 pub use namespace::Namespace;
 pub use rank::{fuse, inverse_frequency};

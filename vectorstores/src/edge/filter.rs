@@ -92,7 +92,7 @@ fn within(field: &str, range: &Range) -> Option<Condition> {
 
 /// Where a field lies in the payload. Keys are quoted; one that holds a quote itself cannot be
 /// written in the engine's paths.
-fn path(field: &str) -> Option<JsonPath> {
+pub(super) fn path(field: &str) -> Option<JsonPath> {
     let mut path = String::new();
     for step in FieldPath::parse(field).ok()?.steps() {
         match step {

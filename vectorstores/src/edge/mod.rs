@@ -26,7 +26,8 @@ use crate::rank::check_point;
 use shard::Shard;
 use threads::Threads;
 
-/// How an [`EdgeStore`] works.
+/// How an [`EdgeStore`] works. What is said here of vectors holds for a store that is there already
+/// too, from its next optimisation on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EdgeOptions {
     /// The length of dense vectors; `None`: the store keeps only sparse ones.
@@ -36,6 +37,51 @@ pub struct EdgeOptions {
     pub optimize_after: usize,
     /// How many calls may run at once.
     pub threads: usize,
+    /// How vectors are kept for the search, beside the exact ones.
+    pub quantization: Quantization,
+    /// Leaves the exact vectors on disk until one is asked for: with a quantization, a quarter of
+    /// the memory or less.
+    pub on_disk: bool,
+    /// How many candidates a search in the graph index keeps: more find more, later. `None`: what
+    /// the engine thinks right.
+    pub search_effort: Option<usize>,
+    /// Which fields of the metadata are often filtered by: their values are looked up instead of
+    /// read from every point.
+    pub indexed: Vec<IndexedField>,
+}
+
+/// Smaller forms of vectors, with which the graph is searched; the best are then compared exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Quantization {
+    /// None: the exact vectors are searched.
+    #[default]
+    None,
+    /// A byte for each dimension: a quarter of the size, for any model.
+    Scalar,
+    /// A bit for each dimension: a thirty-second, for models of a thousand dimensions and more.
+    Binary,
+}
+
+/// A field whose values are indexed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct IndexedField {
+    /// Its name, as in a filter: `metadata.year`.
+    pub field: String,
+    /// What it holds.
+    pub kind: FieldKind,
+}
+
+/// What an indexed field holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FieldKind {
+    /// Texts that are compared whole.
+    Keyword,
+    /// Integers.
+    Integer,
+    /// Numbers, for ranges.
+    Float,
+    /// True or false.
+    Bool,
 }
 
 impl Default for EdgeOptions {
@@ -44,6 +90,10 @@ impl Default for EdgeOptions {
             dimension: None,
             optimize_after: 20_000,
             threads: 4,
+            quantization: Quantization::None,
+            on_disk: false,
+            search_effort: None,
+            indexed: Vec::new(),
         }
     }
 }
@@ -103,7 +153,7 @@ impl EdgeStore {
     /// [`Mismatch`](ErrorKind::Mismatch) when it keeps vectors of another length,
     /// [`Io`](ErrorKind::Io) when it cannot be read.
     pub fn open(folder: &Path, options: EdgeOptions) -> Result<Self> {
-        let shard = Arc::new(Shard::open(folder, options.dimension)?);
+        let shard = Arc::new(Shard::open(folder, &options)?);
         let io = |error| Error::io("the threads of a vector store", error);
         Ok(Self {
             threads: Threads::start("edge", options.threads.max(1)).map_err(io)?,

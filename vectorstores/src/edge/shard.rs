@@ -3,23 +3,24 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use corbie_core::filter::FieldPath;
 use corbie_core::{
     Chunk, Error, ErrorKind, Filter, Hit, Point, Query, Result, Scores, ScrollPage, SearchRequest,
     Selection, SparseVector,
 };
 use qdrant_edge::{
-    CountRequest, CreateIndex, Distance, EdgeConfig, EdgeShard, EdgeSparseVectorParams,
-    EdgeVectorParams, FieldIndexOperations, Filter as EngineFilter, IdfCorpusParams, IdfParams,
-    JsonPath, Modifier, NamedQuery, OperationResult, PayloadFieldSchema, PayloadSchemaType,
-    PointId, PointInsertOperations, PointOperations, QueryEnum, QueryRequest, RetrieveRequest,
-    ScoringQuery, ScrollRequest, SearchParams, UpdateOperation, VectorInternal,
-    WithPayloadInterface, WithVector,
+    BinaryQuantizationConfig, CountRequest, CreateIndex, Distance, EdgeConfig, EdgeShard,
+    EdgeSparseVectorParams, EdgeVectorParams, FieldIndexOperations, Filter as EngineFilter,
+    IdfCorpusParams, IdfParams, Memory, Modifier, NamedQuery, OperationResult, PayloadFieldSchema,
+    PayloadSchemaType, PointId, PointInsertOperations, PointOperations, QuantizationConfig,
+    QueryEnum, QueryRequest, RetrieveRequest, ScalarQuantizationConfig, ScalarType, ScoringQuery,
+    ScrollRequest, SearchParams, UpdateOperation, VectorInternal, WithPayloadInterface, WithVector,
 };
 use serde_json::to_value;
 use uuid::Uuid;
 
 use super::convert::{DENSE, SPARSE, engine_sparse, from_payload, to_engine, uuid, vectors};
-use super::{engine, filter};
+use super::{EdgeOptions, FieldKind, IndexedField, Quantization, engine, filter};
 use crate::rank::{Ranked, check_dense, check_sparse, fuse, fusion_depth, keep_best};
 
 /// How many points are looked at together when all are.
@@ -32,54 +33,55 @@ pub(super) struct Shard {
     shard: EdgeShard,
     folder: PathBuf,
     dimension: Option<usize>,
+    search_effort: Option<usize>,
 }
 
 impl Shard {
-    pub(super) fn open(folder: &Path, dimension: Option<usize>) -> Result<Self> {
-        let config = config(dimension);
+    pub(super) fn open(folder: &Path, options: &EdgeOptions) -> Result<Self> {
         // The configuration is the first thing a new shard writes before it can hold points.
-        let exists = folder.join("edge_config.json").is_file();
-        let shard = match exists {
-            true => EdgeShard::load(folder, None),
-            false => EdgeShard::new(folder, config),
+        let shard = match EdgeConfig::load(folder) {
+            Some(kept) => {
+                let kept = kept.map_err(|error| engine(folder, &error))?;
+                check_dimension(folder, &kept, options.dimension)?;
+                EdgeShard::load(folder, Some(config(options)))
+            }
+            None => EdgeShard::new(folder, config(options)),
         };
         let shard = Self {
             shard: shard.map_err(|error| engine(folder, &error))?,
             folder: folder.to_owned(),
-            dimension,
+            dimension: options.dimension,
+            search_effort: options.search_effort,
         };
-        shard.check_dimension()?;
-        if !exists {
-            shard.index_fields()?;
-        }
+        shard.index_fields(&options.indexed)?;
         Ok(shard)
     }
 
-    fn check_dimension(&self) -> Result<()> {
-        let kept = self.shard.config().vectors.get(DENSE).map(|v| v.size);
-        if kept == self.dimension {
-            return Ok(());
-        }
-        let call = |dimension: Option<usize>| match dimension {
-            Some(dimension) => format!("dense vectors of {dimension} dimensions"),
-            None => "no dense vectors".to_owned(),
-        };
-        Err(Error::new(
-            ErrorKind::Mismatch,
-            format!("vector store {}", self.folder.display()),
-            format!("it keeps {}, not {}", call(kept), call(self.dimension)),
-        )
-        .hint("open it with the embedding model it was made with"))
-    }
-
-    fn index_fields(&self) -> Result<()> {
-        for field in INDEXED {
-            let field_name: JsonPath = field.parse().map_err(|()| {
-                Error::new(ErrorKind::Internal, field, "the engine takes no such field")
+    /// Indexes the fields that are not indexed yet.
+    fn index_fields(&self, more: &[IndexedField]) -> Result<()> {
+        let own = INDEXED.map(|field| (field.to_owned(), PayloadSchemaType::Keyword));
+        let more = more.iter().map(|field| {
+            let kind = match field.kind {
+                FieldKind::Keyword => PayloadSchemaType::Keyword,
+                FieldKind::Integer => PayloadSchemaType::Integer,
+                FieldKind::Float => PayloadSchemaType::Float,
+                FieldKind::Bool => PayloadSchemaType::Bool,
+            };
+            (field.field.clone(), kind)
+        });
+        let indexed = self.check(self.shard.info())?.payload_schema;
+        for (field, kind) in own.into_iter().chain(more) {
+            FieldPath::parse(&field)?;
+            let field_name = filter::path(&field).ok_or_else(|| {
+                let cause = "a key with a quote in it cannot be indexed";
+                Error::new(ErrorKind::Unsupported, format!("field `{field}`"), cause)
             })?;
+            if indexed.contains_key(&field_name) {
+                continue;
+            }
             let index = CreateIndex {
                 field_name,
-                field_schema: Some(PayloadFieldSchema::FieldType(PayloadSchemaType::Keyword)),
+                field_schema: Some(PayloadFieldSchema::FieldType(kind)),
             };
             self.write(UpdateOperation::FieldIndexOperation(
                 FieldIndexOperations::CreateIndex(index),
@@ -254,7 +256,11 @@ impl Shard {
         limit: usize,
     ) -> Result<Vec<Ranked>> {
         let query = NamedQuery::new(VectorInternal::Dense(query.to_vec()), DENSE);
-        self.rank(QueryEnum::Nearest(query), filter, None, limit)
+        let params = SearchParams {
+            hnsw_ef: self.search_effort.map(|effort| effort.max(limit)),
+            ..SearchParams::default()
+        };
+        self.rank(QueryEnum::Nearest(query), filter, params, limit)
     }
 
     fn by_words(
@@ -274,14 +280,14 @@ impl Shard {
             idf: Some(IdfParams::Corpus(IdfCorpusParams { corpus })),
             ..SearchParams::default()
         };
-        self.rank(QueryEnum::Nearest(query), filter, Some(params), limit)
+        self.rank(QueryEnum::Nearest(query), filter, params, limit)
     }
 
     fn rank(
         &self,
         query: QueryEnum,
         filter: Option<EngineFilter>,
-        params: Option<SearchParams>,
+        params: SearchParams,
         limit: usize,
     ) -> Result<Vec<Ranked>> {
         if limit == 0 {
@@ -290,7 +296,7 @@ impl Shard {
         let request = QueryRequest {
             query: Some(ScoringQuery::Vector(query)),
             filter,
-            params,
+            params: Some(params),
             ..QueryRequest::new(limit)
         };
         let found = self.check(self.shard.query(request))?;
@@ -378,19 +384,67 @@ fn note(
     }
 }
 
-fn config(dimension: Option<usize>) -> EdgeConfig {
+fn check_dimension(folder: &Path, kept: &EdgeConfig, wanted: Option<usize>) -> Result<()> {
+    let kept = kept.vectors.get(DENSE).map(|v| v.size);
+    if kept == wanted {
+        return Ok(());
+    }
+    let call = |dimension: Option<usize>| match dimension {
+        Some(dimension) => format!("dense vectors of {dimension} dimensions"),
+        None => "no dense vectors".to_owned(),
+    };
+    let cause = format!("it keeps {}, not {}", call(kept), call(wanted));
+    Err(Error::new(
+        ErrorKind::Mismatch,
+        format!("vector store {}", folder.display()),
+        cause,
+    ))
+}
+
+fn config(options: &EdgeOptions) -> EdgeConfig {
     let sparse = EdgeSparseVectorParams {
         modifier: Some(Modifier::Idf),
         ..EdgeSparseVectorParams::default()
     };
     let config = EdgeConfig::builder().sparse_vector(SPARSE, sparse);
-    match dimension {
-        Some(size) => config
-            .vector(
-                DENSE,
-                EdgeVectorParams::builder(size, Distance::Cosine).build(),
-            )
-            .build(),
-        None => config.build(),
+    let Some(size) = options.dimension else {
+        return config.build();
+    };
+    let memory = match options.on_disk {
+        true => Memory::Cold,
+        false => Memory::Cached,
+    };
+    let dense = EdgeVectorParams::builder(size, Distance::Cosine).memory(memory);
+    let dense = match quantization(options.quantization) {
+        Some(quantization) => dense.quantization_config(quantization),
+        None => dense,
+    };
+    config.vector(DENSE, dense.build()).build()
+}
+
+/// The small vectors are always in memory: they are there to be searched.
+#[allow(deprecated)] // `always_ram` has to be named; it says nothing.
+fn quantization(kind: Quantization) -> Option<QuantizationConfig> {
+    let memory = Some(Memory::Pinned);
+    match kind {
+        Quantization::None => None,
+        Quantization::Scalar => Some(
+            ScalarQuantizationConfig {
+                r#type: ScalarType::Int8,
+                quantile: Some(0.99),
+                always_ram: None,
+                memory,
+            }
+            .into(),
+        ),
+        Quantization::Binary => Some(
+            BinaryQuantizationConfig {
+                always_ram: None,
+                memory,
+                encoding: None,
+                query_encoding: None,
+            }
+            .into(),
+        ),
     }
 }

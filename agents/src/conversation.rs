@@ -185,6 +185,7 @@ fn answered(text: String, usage: Usage) -> Answer {
         verdict: Verdict::Answered,
         citations: Vec::new(),
         usage,
+        cached: false,
     }
 }
 

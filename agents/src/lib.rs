@@ -45,8 +45,8 @@ pub use agent::{
     history, typed,
 };
 pub use answer::{
-    Answer, AnswerEvent, AnswerOptions, AnswerStream, Answerer, Citation, Evidence,
-    EvidenceOptions, Question, Ungrounded, Verdict,
+    Answer, AnswerCache, AnswerEvent, AnswerOptions, AnswerStream, Answerer, CacheOptions,
+    Citation, Evidence, EvidenceOptions, Likeness, Question, Ungrounded, Verdict, Versions,
 };
 pub use check::QuestionCheck;
 pub use conversation::{Conversation, Turn};

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use corbie_agents::Answerer;
+use corbie_agents::{AnswerCache, Answerer, CacheOptions};
 use corbie_core::{
-    ChatModel, Embedder, EmbedderInfo, EmbedderTokens, Error, ErrorKind, Parser, Reranker,
-    Retriever,
+    ChatModel, Embedder, EmbedderTokens, Error, ErrorKind, Parser, Reranker, Retriever,
 };
 use corbie_loaders::{IsolatedParser, SplitOptions, TokenSplitter, WorkerCommand};
 use corbie_models::chat::LocalChatOptions;
@@ -18,12 +17,13 @@ use corbie_models::kernels::Precision;
 use corbie_models::pool::PoolOptions;
 use corbie_models::{ModelName, Models, memory_bytes};
 use corbie_vectorstores::SearchMode;
-use corbie_vectorstores::index::{Collections, Index, IndexParts, Stores};
+use corbie_vectorstores::index::{CollectionInfo, Collections, Index, IndexParts, Stores};
 
 use crate::args::{Global, OutputForm};
 use crate::config::{Origin, Settings};
 use crate::output::{Output, quoted};
 use crate::progress::FetchProgress;
+use crate::stores::stores;
 
 /// How long to wait for another process that holds a collection.
 const COLLECTION_WAIT: Duration = Duration::from_secs(10);
@@ -147,46 +147,77 @@ impl App {
         let share = |value: &str| value.parse().ok().filter(|x| (0.0..=1.0).contains(x));
         let mut answerer = Answerer::new(model, Arc::new(index.retriever(mode)));
         answerer.options.evidence.threshold = self.settings.parsed("evidence", share)?;
+        let keeps = self.settings.parsed("answer_cache", |value| match value {
+            "off" => Some(false),
+            "same" => Some(true),
+            _ => None,
+        })?;
+        if keeps {
+            let path = index.folder().join("answers.sqlite");
+            let options = CacheOptions::default();
+            let cache = AnswerCache::open(&path, None, index.versions(), options)?;
+            // What else decides an answer: how passages are found.
+            let scope = format!("{} {}", index.name(), mode.as_str());
+            answerer.cache = Some((Arc::new(cache), scope));
+        }
         Ok(answerer)
     }
 
-    /// A collection that is there, with the embedding model it was made with unless `--embedder`
-    /// names another.
+    /// A collection that is there, with the embedding model and in the store it was made with,
+    /// unless `--embedder` or `--store` name others.
     pub async fn open(&self, name: &str) -> Result<Index> {
-        let made_with = self.collections.info(name)?.embedder;
-        self.open_with(name, made_with).await
+        let info = self.collections.info(name)?;
+        self.open_with(name, Some(info)).await
     }
 
     /// A collection, made when it is not there.
     pub async fn open_or_create(&self, name: &str) -> Result<Index> {
-        let made_with = match self.collections.info(name) {
-            Ok(info) => info.embedder,
+        let info = match self.collections.info(name) {
+            Ok(info) => Some(info),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound) => None,
             Err(error) => return Err(error.into()),
         };
-        self.open_with(name, made_with).await
+        self.open_with(name, info).await
     }
 
-    async fn open_with(&self, name: &str, made_with: Option<EmbedderInfo>) -> Result<Index> {
-        let chosen = matches!(self.settings.origin("embedder"), Origin::Flag);
-        let model = made_with
-            .map(|made_with| made_with.model)
-            .filter(|_| !chosen);
-        let parts = self.parts(model.as_deref()).await?;
+    async fn open_with(&self, name: &str, info: Option<CollectionInfo>) -> Result<Index> {
+        let parts = self.parts(info.as_ref()).await?;
         let (collections, name) = (self.collections.clone(), name.to_owned());
         let open = move || Index::open(&collections, &name, parts);
         Ok(tokio::task::spawn_blocking(open).await??)
     }
 
-    /// What an index is made of, with the embedding model called `embedder` or the one in force.
-    pub async fn parts(&self, embedder: Option<&str>) -> Result<IndexParts> {
+    /// What an index is made of: as the collection says, but for what was typed.
+    pub async fn parts(&self, made: Option<&CollectionInfo>) -> Result<IndexParts> {
+        let embedder = made
+            .and_then(|info| info.embedder.as_ref())
+            .map(|embedder| embedder.model.as_str())
+            .filter(|_| !self.is_typed("embedder"));
         let embedder = self.embedder(embedder).await?;
         let splitter = Arc::new(self.splitter(&embedder)?);
         Ok(IndexParts {
-            stores: stores(),
+            stores: self.stores(made)?,
             wait: COLLECTION_WAIT,
             ..IndexParts::new(Some(embedder), self.parser()?, splitter)
         })
+    }
+
+    /// Where the points of a collection are, or of a new one are to be.
+    pub fn stores(&self, made: Option<&CollectionInfo>) -> Result<Arc<dyn Stores>> {
+        let made = made.and_then(|info| info.store.as_deref());
+        match made.filter(|_| !self.is_typed("store")) {
+            Some(store) => stores(store),
+            None => stores(self.settings.get("store")),
+        }
+    }
+
+    /// Whether `--store` was typed.
+    pub fn stores_are_typed(&self) -> bool {
+        self.is_typed("store")
+    }
+
+    fn is_typed(&self, setting: &str) -> bool {
+        matches!(self.settings.origin(setting), Origin::Flag)
     }
 
     /// A line to type: this program with these words, and with the options that hold for every
@@ -256,18 +287,6 @@ fn models(settings: &Settings, options: LocalChatOptions) -> Result<Models> {
 pub fn splitter(embedder: &Arc<dyn Embedder>, max_tokens: usize) -> TokenSplitter {
     let counter = Arc::new(EmbedderTokens(embedder.clone()));
     TokenSplitter::new(counter, SplitOptions::from(max_tokens))
-}
-
-/// Where the vectors of collections live.
-#[cfg(feature = "edge")]
-fn stores() -> Arc<dyn Stores> {
-    corbie_vectorstores::edge_stores()
-}
-
-/// Without the embedded engine vectors live in memory and are made again for each run.
-#[cfg(not(feature = "edge"))]
-fn stores() -> Arc<dyn Stores> {
-    corbie_vectorstores::index::memory_stores()
 }
 
 /// How local chat models multiply.

@@ -1,6 +1,7 @@
 //! What the user may type.
 
 mod agent;
+mod bench;
 mod eval;
 mod mcp;
 
@@ -9,6 +10,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use agent::{AgentArgs, Approve, Means, ResumeArgs, RunsCommand, ToolName, typed};
+#[cfg(feature = "edge")]
+pub use bench::QuantizationKind;
+pub use bench::{BenchCommand, BenchSearchArgs};
 pub use eval::{Aids, EvalCallsArgs, EvalToolsArgs};
 pub use mcp::{McpArgs, McpCommand, McpServer, ServeArgs};
 
@@ -44,6 +48,9 @@ pub struct Global {
     /// Where collections are kept
     #[arg(long, global = true, value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
+    /// Where the points of new collections are: edge, edge:FOLDER, memory, qdrant:URL, postgres:URL
+    #[arg(long, global = true, value_name = "STORE")]
+    pub store: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -87,6 +94,9 @@ pub enum Command {
     /// The settings in force
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// How fast this machine stores and finds
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Measure quality on data with known answers
     #[command(subcommand)]
     Eval(EvalCommand),
@@ -169,6 +179,25 @@ pub struct IngestArgs {
     /// The collection; made when it is not there
     #[arg(long, value_name = "NAME")]
     pub collection: String,
+    /// What becomes of files that the collection knows
+    #[arg(long, value_enum, default_value_t)]
+    pub cleanup: Cleanup,
+    /// Write nothing; say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Cleanup {
+    /// Nothing is replaced or deleted, only new files are added
+    None,
+    /// Changed files are replaced, vanished ones stay
+    Incremental,
+    /// Changed files are replaced; what vanished from these folders is deleted
+    #[default]
+    Scoped,
+    /// What these paths do not hold is deleted, wherever it came from
+    Full,
 }
 
 #[derive(Debug, Args)]
@@ -226,10 +255,44 @@ pub enum CollectionsCommand {
         /// The collection
         name: String,
     },
+    /// Copy a collection, point by point compared, to another name or (with --store) another store;
+    /// under its own name it moves there
+    Copy {
+        /// The collection
+        name: String,
+        /// What the copy is called
+        to: String,
+    },
+    /// Copy a collection into a folder of its own, from which it can be restored
+    Backup {
+        /// The collection
+        name: String,
+        /// The folder
+        folder: PathBuf,
+    },
+    /// Bring back a collection from a folder that `backup` wrote
+    Restore {
+        /// The folder
+        folder: PathBuf,
+        /// The collection
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 pub enum IndexCommand {
+    /// Compare everything with everything: ledger, texts, chunks, points; 1 if something is wrong
+    Verify {
+        /// The collection
+        #[arg(long, value_name = "NAME")]
+        collection: String,
+        /// Embed every chunk again and compare the vectors
+        #[arg(long)]
+        vectors: bool,
+        /// Mend what can be mended without the files
+        #[arg(long)]
+        repair: bool,
+    },
     /// Embed every stored text again, with --embedder if it is given
     Rebuild {
         /// The collection

@@ -57,6 +57,12 @@ const KEYS: &[Key] = &[
         help: "how passages are found: dense, keyword or hybrid",
     },
     Key {
+        name: "answer_cache",
+        variable: "CORBIE_ANSWER_CACHE",
+        default: "off",
+        help: "keep answers while the documents they cite stay: off, or same (for the same question)",
+    },
+    Key {
         name: "chunk_tokens",
         variable: "CORBIE_CHUNK_TOKENS",
         default: "200",
@@ -79,6 +85,12 @@ const KEYS: &[Key] = &[
         variable: "CORBIE_OFFLINE",
         default: "false",
         help: "never touch the network",
+    },
+    Key {
+        name: "store",
+        variable: "CORBIE_STORE",
+        default: "edge",
+        help: "where the points of new collections are: edge, edge:FOLDER, memory, qdrant:URL or postgres:URL",
     },
     Key {
         name: "data_dir",
@@ -218,6 +230,7 @@ fn flag_value(flags: &Global, name: &str) -> Option<String> {
             Some(value.get_name().to_owned())
         }
         "offline" => flags.offline.then(|| "true".to_owned()),
+        "store" => flags.store.clone(),
         "data_dir" => flags.data_dir.as_ref().map(|p| p.display().to_string()),
         _ => None,
     }

@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod output;
 mod progress;
+mod stores;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;

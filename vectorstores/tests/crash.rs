@@ -93,7 +93,10 @@ fn open(home: &Path) -> Index {
         optimize_after: 40,
         ..EdgeOptions::default()
     };
-    let parts = parts(CountingEmbedder::new("m", 16), edge_stores_with(options));
+    let parts = parts(
+        CountingEmbedder::new("m", 16),
+        edge_stores_with(options, None),
+    );
     Index::open(&Collections::new(home.join("data")), "crash", parts).unwrap()
 }
 

@@ -1,5 +1,6 @@
 //! Question answering: retrieve, judge, fit, answer, cite.
 
+mod cache;
 mod evidence;
 mod marks;
 mod passages;
@@ -19,6 +20,7 @@ use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 
+pub use cache::{AnswerCache, CacheOptions, Likeness, Versions};
 pub use evidence::{Evidence, EvidenceOptions};
 pub use types::{Answer, AnswerEvent, AnswerStream, Citation, Verdict};
 
@@ -77,6 +79,9 @@ pub struct Answerer {
     pub retriever: Arc<dyn Retriever>,
     /// Runs before anything else.
     pub check: Option<Arc<dyn QuestionCheck>>,
+    /// Where answers are kept and looked for first, and what else decides them: the collection,
+    /// the tenant. Questions within a conversation are neither kept nor looked for.
+    pub cache: Option<(Arc<AnswerCache>, String)>,
     /// How it answers.
     pub options: AnswerOptions,
 }
@@ -164,6 +169,7 @@ impl Answerer {
             model,
             retriever,
             check: None,
+            cache: None,
             options: AnswerOptions::default(),
         }
     }
@@ -187,13 +193,42 @@ impl Answerer {
     /// and whatever the check, the retriever or the model reports.
     pub async fn ask(&self, question: impl Into<Question>) -> Result<AnswerStream> {
         let question = question.into();
-        let words = prompt::words(Language::of(&question.text));
         if question.text.trim().is_empty() {
             return Err(Error::new(ErrorKind::BadInput, "question", "it is empty"));
         }
         if let Some(reason) = refusal(self.check.as_deref(), &question.text).await? {
             return Ok(without_model(Verdict::Refused, reason));
         }
+        let Some((cache, scope)) = &self.cache else {
+            return self.ask_anew(question).await;
+        };
+        if !question.history.is_empty() {
+            return self.ask_anew(question).await;
+        }
+        let scope = self.scope(scope, &question);
+        if let Some(answer) = cache.find(&scope, &question.text).await? {
+            return Ok(kept(answer));
+        }
+        let text = question.text.clone();
+        let stream = self.ask_anew(question).await?;
+        Ok(cache.keeping(scope, text, stream))
+    }
+
+    /// Everything that decides an answer beside the question and the documents.
+    fn scope(&self, scope: &str, question: &Question) -> String {
+        let model = self.model.info();
+        let parts = serde_json::json!([
+            scope,
+            model.model,
+            self.options,
+            question.search,
+            question.filter,
+        ]);
+        corbie_core::ids::text_hash(&parts.to_string())
+    }
+
+    async fn ask_anew(&self, question: Question) -> Result<AnswerStream> {
+        let words = prompt::words(Language::of(&question.text));
         let search = question.search.as_deref().unwrap_or(&question.text);
         let hits = self
             .retriever
@@ -251,6 +286,18 @@ impl Answerer {
     }
 }
 
+/// An answer that was kept: it cost nothing this time.
+fn kept(mut answer: Answer) -> AnswerStream {
+    answer.cached = true;
+    answer.usage = Usage::default();
+    let events = [
+        AnswerEvent::Citations(answer.citations.clone()),
+        AnswerEvent::Text(answer.answer.clone()),
+        AnswerEvent::Done(answer),
+    ];
+    futures::stream::iter(events).map(Ok).boxed()
+}
+
 /// Why `check` refuses, if it does.
 pub(crate) async fn refusal(
     check: Option<&dyn QuestionCheck>,
@@ -270,6 +317,7 @@ pub(crate) fn without_model(verdict: Verdict, text: String) -> AnswerStream {
         verdict,
         citations: Vec::new(),
         usage: Usage::default(),
+        cached: false,
     };
     let events = [AnswerEvent::Text(text), AnswerEvent::Done(answer)];
     futures::stream::iter(events).map(Ok).boxed()

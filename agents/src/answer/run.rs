@@ -123,6 +123,7 @@ impl Run {
             verdict,
             citations: std::mem::take(&mut self.citations),
             usage: self.usage,
+            cached: false,
         }));
     }
 

@@ -55,6 +55,9 @@ pub struct Answer {
     pub citations: Vec<Citation>,
     /// What it cost.
     pub usage: Usage,
+    /// Whether it was made earlier, and no document it cites has changed since.
+    #[serde(default)]
+    pub cached: bool,
 }
 
 /// One event of an answer.

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use corbie_core::{Error, ErrorKind, ids};
 use corbie_loaders::{FolderOptions, FolderSource};
-use corbie_vectorstores::index::{Index, IngestEvent, IngestReport};
+use corbie_vectorstores::index::{Cleanup, Index, IngestEvent, IngestReport, SyncOptions};
 use serde_json::json;
 
 use crate::app::App;
-use crate::args::{IngestArgs, Place};
+use crate::args::{self, IngestArgs, Place};
 use crate::progress::bar;
 
 pub async fn run(app: &App, args: IngestArgs) -> Result<ExitCode> {
@@ -20,12 +20,33 @@ pub async fn run(app: &App, args: IngestArgs) -> Result<ExitCode> {
         .map(|path| root(path))
         .collect::<Result<Vec<_>>>()?;
     let index = app.open_or_create(&args.collection).await?;
+    let options = SyncOptions {
+        cleanup: match args.cleanup {
+            args::Cleanup::None => Cleanup::None,
+            args::Cleanup::Incremental => Cleanup::Incremental,
+            args::Cleanup::Scoped => Cleanup::Scoped,
+            args::Cleanup::Full => Cleanup::Full,
+        },
+        dry_run: args.dry_run,
+    };
+    if options.cleanup == Cleanup::Full && roots.len() > 1 {
+        let error = Error::new(
+            ErrorKind::BadInput,
+            "--cleanup full",
+            "each of several paths would delete what the others brought",
+        );
+        return Err(error.hint("name one folder that holds all").into());
+    }
     let mut report = IngestReport::default();
     for root in &roots {
-        add(&mut report, sync(app, &index, root).await?);
+        add(&mut report, sync(app, &index, root, options).await?);
     }
     if app.output.is_json() {
-        let mut value = json!({ "v": 1, "collection": args.collection });
+        let mut value = json!({
+            "v": 1,
+            "collection": args.collection,
+            "dry_run": args.dry_run,
+        });
         if let (Some(value), serde_json::Value::Object(report)) =
             (value.as_object_mut(), serde_json::to_value(&report)?)
         {
@@ -38,7 +59,12 @@ pub async fn run(app: &App, args: IngestArgs) -> Result<ExitCode> {
         app.output
             .line(&format!("not read: {}: {}", failure.source, failure.reason))?;
     }
-    app.output.line(&summary(&report))?;
+    match args.dry_run {
+        true => app
+            .output
+            .line(&format!("would be done: {}", counts(&report)))?,
+        false => app.output.line(&summary(&report))?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -51,7 +77,7 @@ pub async fn place(app: &App, place: &Place) -> Result<Index> {
     };
     let root = root(docs)?;
     let index = app.open_or_create(&docs_collection(&root)).await?;
-    let report = sync(app, &index, &root).await?;
+    let report = sync(app, &index, &root, SyncOptions::default()).await?;
     if report.files == 0 {
         return Err(Error::new(
             ErrorKind::BadInput,
@@ -116,10 +142,11 @@ fn add(sum: &mut IngestReport, part: IngestReport) {
     sum.deleted += part.deleted;
     sum.restored += part.restored;
     sum.chunks += part.chunks;
+    sum.strays += part.strays;
     sum.failed.extend(part.failed);
 }
 
-async fn sync(app: &App, index: &Index, root: &Path) -> Result<IngestReport> {
+async fn sync(app: &App, index: &Index, root: &Path, options: SyncOptions) -> Result<IngestReport> {
     let source = FolderSource::new(root, FolderOptions::default());
     let template = "reading {pos}/{len} [{bar:30}] {msg:.50} {elapsed}";
     let bar = bar(app.output.quiet, 0, template);
@@ -133,13 +160,17 @@ async fn sync(app: &App, index: &Index, root: &Path) -> Result<IngestReport> {
         _ => {}
     };
     let report = index
-        .sync(&source, &root.to_string_lossy(), &progress)
+        .sync_with(&source, &root.to_string_lossy(), options, &progress)
         .await;
     bar.finish_and_clear();
     Ok(report?)
 }
 
 fn summary(report: &IngestReport) -> String {
+    format!("{}; {} chunks written", counts(report), report.chunks)
+}
+
+fn counts(report: &IngestReport) -> String {
     let mut parts = vec![format!("{} files", report.files)];
     let counts = [
         (report.added, "added"),
@@ -154,5 +185,8 @@ fn summary(report: &IngestReport) -> String {
             parts.push(format!("{count} {what}"));
         }
     }
-    format!("{}; {} chunks written", parts.join(", "), report.chunks)
+    if report.strays > 0 {
+        parts.push(format!("{} chunks of nobody removed", report.strays));
+    }
+    parts.join(", ")
 }

@@ -2,6 +2,7 @@
 
 mod agent;
 mod ask;
+mod bench;
 mod chat;
 mod collections;
 mod config;
@@ -51,6 +52,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Config(ConfigCommand::Show { origin }) => {
             config::show(&app, origin).map(|()| ExitCode::SUCCESS)
         }
+        Command::Bench(command) => bench::run(&app, command).await,
         Command::Eval(EvalCommand::Retrieval(args)) => eval::retrieval(&app, args).await,
         Command::Eval(EvalCommand::Tools(args)) => eval_calls::tools(&app, &args).await,
         Command::Eval(EvalCommand::Calls(args)) => eval_calls::calls(&app, &args).await,

@@ -115,21 +115,35 @@ pub struct EdgeStore {
 
 /// The [`Stores`] of collections that live in the embedded Qdrant engine, in their own folders.
 pub fn edge_stores() -> Arc<dyn Stores> {
-    edge_stores_with(EdgeOptions::default())
+    edge_stores_with(EdgeOptions::default(), None)
 }
 
-/// [`edge_stores`] that work as `options` say, whatever dimension stands there.
-pub fn edge_stores_with(options: EdgeOptions) -> Arc<dyn Stores> {
-    Arc::new(EdgeStores { options })
+/// [`edge_stores`] that work as `options` say, whatever dimension stands there, and keep all
+/// vectors in the folder `root` instead, if there is one: on a faster disk, say.
+pub fn edge_stores_with(options: EdgeOptions, root: Option<PathBuf>) -> Arc<dyn Stores> {
+    Arc::new(EdgeStores { options, root })
 }
 
 struct EdgeStores {
     options: EdgeOptions,
+    root: Option<PathBuf>,
+}
+
+impl EdgeStores {
+    fn folder(&self, place: &Place) -> PathBuf {
+        match &self.root {
+            Some(root) => root.join(place.shared_name()),
+            None => place.vectors(),
+        }
+    }
 }
 
 impl Stores for EdgeStores {
     fn name(&self) -> String {
-        "edge".to_owned()
+        match &self.root {
+            Some(root) => format!("edge:{}", root.display()),
+            None => "edge".to_owned(),
+        }
     }
 
     fn open(&self, place: &Place) -> Result<Arc<dyn VectorStore>> {
@@ -137,11 +151,11 @@ impl Stores for EdgeStores {
             dimension: place.dimension,
             ..self.options.clone()
         };
-        Ok(Arc::new(EdgeStore::open(&place.vectors(), options)?))
+        Ok(Arc::new(EdgeStore::open(&self.folder(place), options)?))
     }
 
     fn remove<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async { remove_folder(&place.vectors()) })
+        Box::pin(async { remove_folder(&self.folder(place)) })
     }
 }
 

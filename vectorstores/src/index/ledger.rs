@@ -312,13 +312,17 @@ impl Ledger {
 
     /// Whether `text` is the one that was recorded for `source`.
     pub(crate) fn is_text_sound(&self, source: &str, text: &str) -> Result<bool> {
-        let hash: Option<String> = self.run(|connection| {
-            let sql = "SELECT text_hash FROM documents WHERE source = ?1";
-            connection
-                .query_row(sql, [source], |row| row.get(0))
-                .optional()
-        })?;
+        let hash = self.text_hash(source)?;
         Ok(hash.is_some_and(|hash| hash == ids::text_hash(text)))
+    }
+
+    /// The recorded hash of the text of `source`.
+    pub(crate) fn text_hash(&self, source: &str) -> Result<Option<String>> {
+        self.run(|connection| {
+            let sql = "SELECT text_hash FROM documents WHERE source = ?1";
+            let hash = connection.query_row(sql, [source], |row| row.get(0));
+            hash.optional()
+        })
     }
 
     /// The sources of documents in alphabetical order, at most `limit`, those behind `after`.

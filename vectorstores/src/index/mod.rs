@@ -34,7 +34,7 @@ mod transfer;
 mod verify;
 mod write;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,7 +104,8 @@ pub struct Index {
     collection: String,
     parts: IndexParts,
     store: Arc<dyn VectorStore>,
-    ledger: Ledger,
+    ledger: Arc<Ledger>,
+    folder: PathBuf,
     writer: tokio::sync::Mutex<()>,
     lock: Arc<Lock>,
 }
@@ -168,7 +169,8 @@ impl Index {
                 _lock: Arc::clone(&lock),
             }),
             parts,
-            ledger,
+            ledger: Arc::new(ledger),
+            folder: folder.to_owned(),
             writer: tokio::sync::Mutex::default(),
             lock,
         })
@@ -207,6 +209,18 @@ impl Index {
     /// When the ledger cannot be read.
     pub fn document(&self, source: &str) -> Result<Option<Document>> {
         self.ledger.document(source)
+    }
+
+    /// Tells which version of a document the collection holds now: the hash of its text. It may
+    /// outlive the index.
+    pub fn versions(&self) -> Arc<dyn Fn(&str) -> Result<Option<String>> + Send + Sync> {
+        let ledger = Arc::clone(&self.ledger);
+        Arc::new(move |source| ledger.text_hash(source))
+    }
+
+    /// The collection's folder, where other things of it may be kept. It goes with the collection.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The sources of its documents in alphabetical order: at most `limit` of those behind

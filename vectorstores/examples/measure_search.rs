@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..EdgeOptions::default()
     };
     let store = EdgeStore::open(&folder, edge)?;
-    let figures = search_bench(&store, &options, async || store.optimize().await);
+    let figures = search_bench(&store, &options, None, async || store.optimize().await);
     let figures = futures::executor::block_on(figures);
     drop(store);
     std::fs::remove_dir_all(&folder)?;

@@ -82,7 +82,9 @@ pub struct Times {
     pub p99: f64,
 }
 
-/// Fills an empty store and searches it. `optimize` is called when it is full.
+/// Fills an empty store and searches it. `optimize` is called when it is full. Vectors that are
+/// `given`, those of the points and then those of the questions one behind the other, take the
+/// place of made ones.
 ///
 /// # Errors
 ///
@@ -90,8 +92,14 @@ pub struct Times {
 pub async fn search_bench(
     store: &dyn VectorStore,
     options: &BenchOptions,
+    given: Option<Vec<f32>>,
     optimize: impl AsyncFnOnce() -> Result<()>,
 ) -> Result<BenchFigures> {
+    let needed = (options.points + options.queries) * options.dimension;
+    if given.as_ref().is_some_and(|given| given.len() != needed) {
+        let cause = format!("points and questions of these options are {needed} numbers");
+        return Err(Error::new(ErrorKind::BadInput, "the given vectors", cause));
+    }
     if store.count(None).await? != 0 {
         let error = Error::new(
             ErrorKind::BadInput,
@@ -100,7 +108,7 @@ pub async fn search_bench(
         );
         return Err(error.hint("give it a folder of its own"));
     }
-    let mut maker = Maker::new(options);
+    let mut maker = Maker::new(options, given);
     let mut taken = Duration::ZERO;
     let mut vectors = Vec::with_capacity(options.points * options.dimension);
     for first in (0..options.points).step_by(BATCH) {
@@ -212,14 +220,16 @@ struct Maker {
     state: u64,
     centres: Vec<Vec<f32>>,
     dimension: usize,
+    given: std::vec::IntoIter<f32>,
 }
 
 impl Maker {
-    fn new(options: &BenchOptions) -> Self {
+    fn new(options: &BenchOptions, given: Option<Vec<f32>>) -> Self {
         let mut maker = Self {
             state: options.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             centres: Vec::new(),
             dimension: options.dimension,
+            given: given.unwrap_or_default().into_iter(),
         };
         maker.centres = (0..options.clusters).map(|_| maker.noise()).collect();
         maker
@@ -240,6 +250,10 @@ impl Maker {
     }
 
     fn vector(&mut self) -> Vec<f32> {
+        let given: Vec<f32> = self.given.by_ref().take(self.dimension).collect();
+        if given.len() == self.dimension {
+            return normalized(given);
+        }
         let noise = self.noise();
         if self.centres.is_empty() {
             return noise;
@@ -309,9 +323,9 @@ mod tests {
             ..BenchOptions::default()
         };
         let store = MemoryStore::new(Some(16));
-        let figures = block_on(search_bench(&store, &options, async || Ok(()))).unwrap();
+        let figures = block_on(search_bench(&store, &options, None, async || Ok(()))).unwrap();
         assert_eq!((figures.recall, figures.filtered_recall), (1.0, 1.0));
-        let error = block_on(search_bench(&store, &options, async || Ok(()))).unwrap_err();
+        let error = block_on(search_bench(&store, &options, None, async || Ok(()))).unwrap_err();
         assert_eq!(error.kind(), &ErrorKind::BadInput);
     }
 }

@@ -425,3 +425,53 @@ fn a_collection_of_format_1_is_read_and_brought_up_to_date() {
         "another splitter cuts what is stored anew"
     );
 }
+
+/// A document that is rewritten over and over is found at every moment, old or new.
+#[test]
+fn readers_beside_the_writer_always_find_a_version() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = open_index(dir.path());
+    let files = Files::new([("a.md", "constant version 0, 第0版"), ("b.md", "other")]);
+    block_on(index.sync(&files, "/birds", &())).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = [SearchMode::Keyword, SearchMode::Dense, SearchMode::Hybrid]
+            .map(|mode| {
+                let retriever = index.retriever(mode);
+                let done = &done;
+                scope.spawn(move || {
+                    let mut looked = 0;
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) || looked == 0 {
+                        let request = RetrieveRequest {
+                            filter: Some(Filter::eq("source", "a.md")),
+                            ..RetrieveRequest::new("constant version")
+                        };
+                        let hits = block_on(retriever.retrieve(request)).unwrap();
+                        assert!(
+                            !hits.is_empty(),
+                            "{mode:?}: neither the old nor the new is found"
+                        );
+                        assert!(
+                            hits.iter()
+                                .all(|hit| hit.chunk.text.starts_with("constant"))
+                        );
+                        looked += 1;
+                    }
+                    looked
+                })
+            })
+            .into();
+        for version in 1..60 {
+            files.write(
+                "a.md",
+                &format!("constant version {version}, 第{version}版"),
+            );
+            let report = block_on(index.sync(&files, "/birds", &())).unwrap();
+            assert_eq!(report.updated, 1);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        for reader in readers {
+            assert!(reader.join().unwrap() > 0);
+        }
+    });
+}

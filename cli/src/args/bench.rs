@@ -26,6 +26,9 @@ pub struct BenchSearchArgs {
     /// How many searches of each kind
     #[arg(long, default_value_t = 1000)]
     pub queries: usize,
+    /// Vectors of the points and then of the questions, instead of made ones: numbers of 32 bits
+    #[arg(long, value_name = "FILE")]
+    pub vectors: Option<PathBuf>,
     /// In which smaller form vectors are searched
     #[arg(long, value_enum, default_value_t)]
     pub quantization: QuantizationKind,

@@ -31,6 +31,12 @@ pub struct EvalCallsArgs {
     /// At most N cases, spread evenly over the file
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
+    /// Ask each case K times, each time with another seed, and say how often all are right (pass^k)
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub times: u32,
+    /// How freely tokens are chosen when a case is asked several times
+    #[arg(long, value_name = "T", default_value_t = 0.7)]
+    pub temperature: f32,
     #[command(flatten)]
     pub aids: Aids,
 }

@@ -79,9 +79,10 @@ async fn search(args: &crate::args::BenchSearchArgs) -> Result<Value> {
         }],
         ..EdgeOptions::default()
     };
+    let given = args.vectors.as_deref().map(numbers).transpose()?;
     let folder = Scratch::new()?;
     let store = EdgeStore::open(&folder.0, edge)?;
-    let figures = search_bench(&store, &options, async || store.optimize().await).await?;
+    let figures = search_bench(&store, &options, given, async || store.optimize().await).await?;
     let mut row = json!({ "v": 1 });
     if let (Some(row), Value::Object(figures)) =
         (row.as_object_mut(), serde_json::to_value(figures)?)
@@ -91,6 +92,17 @@ async fn search(args: &crate::args::BenchSearchArgs) -> Result<Value> {
         row.insert("peak_rss_mb".into(), json!(memory("VmHWM:")));
     }
     Ok(row)
+}
+
+/// The numbers in a file: four bytes each, the least first.
+#[cfg(feature = "edge")]
+fn numbers(file: &Path) -> Result<Vec<f32>> {
+    let bytes = std::fs::read(file).map_err(|e| Error::io(format!("`{}`", file.display()), e))?;
+    let (numbers, _) = bytes.as_chunks::<4>();
+    Ok(numbers
+        .iter()
+        .map(|four| f32::from_le_bytes(*four))
+        .collect())
 }
 
 #[cfg(not(feature = "edge"))]

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use anyhow::Result;
 use corbie_agents::ToolRetrieval;
 use corbie_agents::eval::bfcl::{self, BfclCase};
-use corbie_agents::eval::calls::CallCases;
-use corbie_agents::eval::{Fit, Rate, balanced, fit};
+use corbie_agents::eval::calls::{CallCase, CallCases};
+use corbie_agents::eval::{Fit, Rate, balanced, fit, pass_hat_k};
 use corbie_core::{
-    ChatModel, ChatRequest, Error, ErrorKind, Message, ToolCall, ToolChoice, ToolSpec,
+    ChatModel, ChatRequest, Error, ErrorKind, Message, Sampling, ToolCall, ToolChoice, ToolSpec,
 };
 use corbie_models::chat::{Calibrate, Demonstrate, LocalChatOptions};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -68,7 +68,12 @@ impl Asked {
         })
     }
 
-    async fn ask(&self, messages: Vec<Message>, tools: &[ToolSpec]) -> Result<Given> {
+    async fn ask(
+        &self,
+        messages: Vec<Message>,
+        tools: &[ToolSpec],
+        sampling: Sampling,
+    ) -> Result<Given> {
         let last = messages.last().map_or("", |last| last.content.as_str());
         let offered = match &self.retrieval {
             Some(retrieval) => retrieval.narrow(last, tools.to_vec()).await?,
@@ -78,6 +83,7 @@ impl Asked {
             tools: offered,
             tool_choice: ToolChoice::Auto,
             max_tokens: Some(MAX_TOKENS),
+            sampling,
             ..ChatRequest::new(messages)
         };
         let message = match self.model.complete(request).await {
@@ -145,9 +151,13 @@ pub async fn tools(app: &App, args: &EvalToolsArgs) -> Result<ExitCode> {
         Some(path) => answered(path, &cases)?,
         None => {
             let asked = Asked::new(app, &args.aids).await?;
-            let questions = cases
-                .iter()
-                .map(|case| (case.messages.clone(), case.tools.as_slice()));
+            let questions = cases.iter().map(|case| {
+                (
+                    case.messages.clone(),
+                    case.tools.as_slice(),
+                    Sampling::default(),
+                )
+            });
             ask_all(app, &asked, questions.collect()).await?
         }
     };
@@ -202,16 +212,37 @@ pub async fn calls(app: &App, args: &EvalCallsArgs) -> Result<ExitCode> {
     let CallCases { tools, cases } = cases;
     let cases = spread(cases, args.limit);
     let asked = Asked::new(app, &args.aids).await?;
-    let questions = cases
-        .iter()
-        .map(|case| (vec![Message::user(&case.question)], tools.as_slice()));
-    let given = ask_all(app, &asked, questions.collect()).await?;
+    let times = args.times as usize;
+    // Asked once, a case is asked greedily; asked often, each time with a seed of its own.
+    let sampling = |time| match times {
+        1 => Sampling::default(),
+        _ => Sampling {
+            temperature: args.temperature,
+            seed: Some(time as u64),
+            ..Sampling::default()
+        },
+    };
+    let question = |(case, time): (&CallCase, usize)| {
+        (
+            vec![Message::user(&case.question)],
+            tools.as_slice(),
+            sampling(time),
+        )
+    };
+    let attempts = || {
+        cases
+            .iter()
+            .flat_map(|case| (0..times).map(move |time| (case, time)))
+    };
+    let given = ask_all(app, &asked, attempts().map(question).collect()).await?;
     let mut log = log(&args.aids)?;
+    let mut tasks = vec![Rate::default(); cases.len()];
     let (mut right, mut tool, mut valid) = (Rate::default(), Rate::default(), Rate::default());
     let mut languages = [Rate::default(); 2];
     let mut by_tool: BTreeMap<&str, Rate> = BTreeMap::new();
-    for (case, given) in cases.iter().zip(&given) {
+    for (attempt, ((case, _), given)) in attempts().zip(&given).enumerate() {
         let fault = given.fault(case.fault(&given.calls));
+        tasks[attempt / times].add(fault.is_none());
         let called = given.calls.first().map(|call| call.name.as_str());
         let fits = given.fit == Fit::Fits;
         right.add(fault.is_none());
@@ -226,7 +257,7 @@ pub async fn calls(app: &App, args: &EvalCallsArgs) -> Result<ExitCode> {
     let rows = by_tool
         .iter()
         .map(|(name, rate)| ((*name).to_owned(), count(rate)));
-    let report = json!({
+    let mut report = json!({
         "v": 1,
         "cases": right.of,
         "right": right.right,
@@ -237,6 +268,11 @@ pub async fn calls(app: &App, args: &EvalCallsArgs) -> Result<ExitCode> {
         "chinese": count(&languages[1]),
         "by_tool": Value::Object(rows.collect()),
     });
+    if times > 1 {
+        let chance = |k: usize| (k.to_string(), json!(pass_hat_k(&tasks, k)));
+        report["times"] = json!(times);
+        report["pass_hat"] = Value::Object((1..=times).map(chance).collect());
+    }
     show(app, &report)
 }
 
@@ -262,12 +298,12 @@ fn spread<T>(items: Vec<T>, limit: Option<u32>) -> Vec<T> {
 async fn ask_all(
     app: &App,
     asked: &Asked,
-    questions: Vec<(Vec<Message>, &[ToolSpec])>,
+    questions: Vec<(Vec<Message>, &[ToolSpec], Sampling)>,
 ) -> Result<Vec<Given>> {
     let all = questions.len();
     let asking = questions
         .into_iter()
-        .map(|(messages, tools)| asked.ask(messages, tools));
+        .map(|(messages, tools, sampling)| asked.ask(messages, tools, sampling));
     let given = stream::iter(asking).buffered(TOGETHER).enumerate();
     given
         .map(|(index, given)| {

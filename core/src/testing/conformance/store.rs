@@ -40,6 +40,7 @@ pub async fn vector_store(store: &dyn VectorStore) {
     refusals(store, points.len()).await;
     scrolling(store, &points).await;
     replacing_and_deleting(store, &points).await;
+    odd_points(store, &points).await;
 }
 
 fn points() -> Vec<Point> {
@@ -404,4 +405,71 @@ async fn replacing_and_deleting(store: &dyn VectorStore, points: &[Point]) {
         0,
         "everything matches the empty `all`"
     );
+}
+
+/// Points without some vector, without any, and with texts of all kinds.
+async fn odd_points(store: &dyn VectorStore, points: &[Point]) {
+    let texts = [
+        "emoji 🐦\u{200d}⬛ and flags 🇨🇳",
+        "e\u{301} is not é; ﬁ; \u{202e}right to left",
+        "𠮷野家 𝔘𝔫𝔦𝔠𝔬𝔡𝔢 \t \\ \" ' ` ${x} %s",
+        "",
+    ];
+    let odd: Vec<Point> = texts
+        .iter()
+        .enumerate()
+        .map(|(i, text)| {
+            let mut point = points[i].clone();
+            point.chunk.id = crate::ids::chunk(&point.chunk.document, text, 7);
+            point.chunk.text = (*text).to_owned();
+            point.chunk.end = point.chunk.start + text.len();
+            point.dense = (i % 2 == 0).then(|| vec![0.0, 0.0, 0.6, 0.8]);
+            point.sparse = (i < 2).then(|| SparseVector::from_pairs([(u32::MAX, 1.0)]));
+            point
+        })
+        .collect();
+    store.upsert(odd.clone()).await.unwrap();
+    let mut kept = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.scroll(None, after, 1).await.unwrap();
+        kept.extend(page.points);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(kept.len(), odd.len(), "points without vectors are kept too");
+    for point in &odd {
+        let same = kept.iter().find(|kept| kept.chunk.id == point.chunk.id);
+        let same = same.expect("each is there");
+        assert_eq!(same.chunk, point.chunk, "texts come back letter for letter");
+        assert_eq!(
+            same.dense.is_some(),
+            point.dense.is_some(),
+            "no vector is made up"
+        );
+        assert_eq!(same.sparse, point.sparse, "no words are made up");
+    }
+    let query = Query::Dense(vec![0.0, 0.0, 0.6, 0.8]);
+    let hits = search(store, query, None, 10).await;
+    assert_eq!(
+        hits.len(),
+        2,
+        "only points that have a vector are found by one"
+    );
+    let again = search(store, Query::Dense(vec![0.0, 0.0, 0.6, 0.8]), None, 10).await;
+    assert_eq!(hits, again, "equals keep their order");
+    let words = Query::Sparse(SparseVector::from_pairs([(u32::MAX, 1.0)]));
+    assert_eq!(search(store, words, None, 10).await.len(), 2);
+    let both = Query::Fused {
+        dense: vec![0.0, 0.0, 0.6, 0.8],
+        sparse: SparseVector::from_pairs([(u32::MAX, 1.0)]),
+        dense_weight: 1.0,
+    };
+    let hits = search(store, both, None, 10).await;
+    assert_eq!(hits.len(), 3, "and by either, what has either");
+    let ids = odd.iter().map(|point| point.chunk.id).collect();
+    store.delete(Selection::Ids(ids)).await.unwrap();
+    assert_eq!(store.count(None).await.unwrap(), 0);
 }

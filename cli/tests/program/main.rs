@@ -12,12 +12,14 @@
 //! | `runs` | looking at runs: list, show, replay; forking them |
 //! | `mcp` | our client and our server of MCP, as two processes; approvals |
 //! | `eval` | `eval tools` and `eval calls` on a few cases |
+//! | `collections` | bringing in, copying, moving, verifying, mending; how fast |
 //! | `service` | that service, for the others |
 //! | `real` | real models on the example handbook; fetches them where they are not cached |
 #![allow(clippy::unwrap_used)]
 
 mod agent;
 mod bad_input;
+mod collections;
 mod eval;
 mod failures;
 mod mcp;

@@ -6,6 +6,9 @@ use uuid::Uuid;
 
 use crate::{BoxFuture, Chunk, Embedding, Error, ErrorKind, Filter, Hit, Result, ids};
 
+/// The field of a payload that says whose the point is.
+const NAMESPACE: &str = "namespace";
+
 /// A chunk with the vectors it can be found by.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Point {
@@ -18,16 +21,6 @@ pub struct Point {
     pub dense: Option<Embedding>,
     /// Term weights for keyword search.
     pub sparse: Option<SparseVector>,
-}
-
-/// What a store keeps beside the vectors, and filters look at: the fields of the chunk, and
-/// `namespace` where there is one.
-#[derive(Serialize, Deserialize)]
-struct Payload<C> {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    namespace: Option<String>,
-    #[serde(flatten)]
-    chunk: C,
 }
 
 impl Point {
@@ -47,14 +40,14 @@ impl Point {
     ///
     /// [`Internal`](ErrorKind::Internal) when the chunk's metadata is no JSON.
     pub fn payload(&self) -> Result<Value> {
-        let payload = Payload {
-            namespace: self.namespace.clone(),
-            chunk: &self.chunk,
-        };
-        serde_json::to_value(payload).map_err(|error| {
+        let mut payload = serde_json::to_value(&self.chunk).map_err(|error| {
             let subject = format!("chunk {}", self.chunk.id);
             Error::new(ErrorKind::Internal, subject, &error).caused_by(error)
-        })
+        })?;
+        if let (Some(namespace), Value::Object(fields)) = (&self.namespace, &mut payload) {
+            fields.insert(NAMESPACE.to_owned(), namespace.clone().into());
+        }
+        Ok(payload)
     }
 
     /// The point without vectors that has this [`payload`](Point::payload).
@@ -62,16 +55,20 @@ impl Point {
     /// # Errors
     ///
     /// [`Malformed`](ErrorKind::Malformed) when it is none of ours.
-    pub fn from_payload(payload: Value) -> Result<Self> {
-        let payload: Payload<Chunk> = serde_json::from_value(payload).map_err(|error| {
+    pub fn from_payload(mut payload: Value) -> Result<Self> {
+        let namespace = match &mut payload {
+            Value::Object(fields) => fields.remove(NAMESPACE),
+            _ => None,
+        };
+        let chunk = serde_json::from_value(payload).map_err(|error| {
             let cause = format!("it holds no chunk: {error}");
             Error::new(ErrorKind::Malformed, "a point of the vector store", cause)
                 .hint("remove the collection and ingest again")
                 .caused_by(error)
         })?;
         Ok(Self {
-            namespace: payload.namespace,
-            chunk: payload.chunk,
+            namespace: namespace.and_then(|name| name.as_str().map(str::to_owned)),
+            chunk,
             dense: None,
             sparse: None,
         })

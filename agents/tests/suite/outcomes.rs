@@ -184,7 +184,7 @@ async fn the_json_has_the_promised_keys() {
         keys.sort();
         keys.join(" ")
     };
-    assert_eq!(keys(&json), "answer citations usage v verdict");
+    assert_eq!(keys(&json), "answer cached citations usage v verdict");
     let citation = "cited end heading n page score source start text";
     assert_eq!(keys(&json["citations"][0]), citation);
     assert_eq!(

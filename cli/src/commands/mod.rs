@@ -52,6 +52,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
             config::show(&app, origin).map(|()| ExitCode::SUCCESS)
         }
         Command::Eval(EvalCommand::Retrieval(args)) => eval::retrieval(&app, args).await,
+        Command::Eval(EvalCommand::Compare(args)) => eval::compare(&app, &args),
         Command::Eval(EvalCommand::Tools(args)) => eval_calls::tools(&app, &args).await,
         Command::Eval(EvalCommand::Calls(args)) => eval_calls::calls(&app, &args).await,
         Command::Parse(args) => stages::parse(&app, &args.file).await,

@@ -12,6 +12,7 @@
 //! | `runs` | looking at runs: list, show, replay; forking them |
 //! | `mcp` | our client and our server of MCP, as two processes; approvals |
 //! | `eval` | `eval tools` and `eval calls` on a few cases |
+//! | `eval_retrieval` | `eval retrieval` and `eval compare` on a few entries |
 //! | `service` | that service, for the others |
 //! | `real` | real models on the example handbook; fetches them where they are not cached |
 #![allow(clippy::unwrap_used)]
@@ -19,6 +20,7 @@
 mod agent;
 mod bad_input;
 mod eval;
+mod eval_retrieval;
 mod failures;
 mod mcp;
 mod models;

@@ -13,7 +13,10 @@ pub use agent::{AgentArgs, Approve, Means, ResumeArgs, RunsCommand, ToolName, ty
 #[cfg(feature = "edge")]
 pub use bench::QuantizationKind;
 pub use bench::{BenchCommand, BenchSearchArgs};
-pub use eval::{Aids, EvalCallsArgs, EvalToolsArgs};
+pub use eval::{
+    Aids, EvalCallsArgs, EvalCommand, EvalCompareArgs, EvalRetrievalArgs, EvalToolsArgs,
+    ResamplingArgs,
+};
 pub use mcp::{McpArgs, McpCommand, McpServer, ServeArgs};
 
 /// Ask your documents: everything runs on this machine.
@@ -309,31 +312,6 @@ pub enum ConfigCommand {
         #[arg(long)]
         origin: bool,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum EvalCommand {
-    /// nDCG, recall and MRR on a data set in BEIR's layout
-    Retrieval(EvalRetrievalArgs),
-    /// Calls of functions, by the rules of the Berkeley Function Calling Leaderboard
-    Tools(EvalToolsArgs),
-    /// Calls that answer simple questions, each with the one that is right or none
-    Calls(EvalCallsArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct EvalRetrievalArgs {
-    /// The folder with corpus.jsonl, queries.jsonl and qrels/
-    pub folder: PathBuf,
-    /// Which judgements: qrels/SPLIT.tsv; by default the only one there is, or `test`
-    #[arg(long)]
-    pub split: Option<String>,
-    /// How passages are found
-    #[arg(long, value_enum)]
-    pub mode: Option<SearchMode>,
-    /// Split the documents, and score each by its best chunk
-    #[arg(long)]
-    pub chunked: bool,
 }
 
 #[derive(Debug, Args)]

@@ -144,8 +144,8 @@ pub struct Chunk {
 pub struct Hit {
     /// What was found.
     pub chunk: Chunk,
-    /// The score of the mode that found it: cosine, BM25 or reciprocal rank fusion. Scores of
-    /// different modes cannot be compared.
+    /// The score of the mode that found it: cosine, BM25, or from 0 to 1 where both are fused.
+    /// Scores of different modes cannot be compared.
     pub score: f32,
     /// The scores of the modes behind a fused score.
     #[serde(default)]

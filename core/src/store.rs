@@ -128,14 +128,16 @@ pub enum Query {
     /// the whole store (or namespace) that have terms, `n` those that have this one; deleted
     /// points and the filter count for nothing.
     Sparse(SparseVector),
-    /// Both, fused by reciprocal rank: each mode's best points, scored `Σ weight / (60 + rank)`
-    /// with rank from 1 (Cormack, Clarke and Büttcher, 2009).
+    /// Both, fused by score: each mode's best points, and of each point the mean of its shares in
+    /// both, weighted. Of `n` points the best has share 1, the worst `1 / n`, others in proportion
+    /// to their scores; a point that is not among them has 0 (a convex combination of normalised
+    /// scores: Bruch, Gai and Ingber, 2023).
     Fused {
         /// For the dense side.
         dense: Embedding,
-        /// For the sparse side, whose ranks weigh 1.
+        /// For the sparse side, whose shares weigh 1.
         sparse: SparseVector,
-        /// What the dense ranks weigh: 1 where the embedder is to be trusted as much as the
+        /// What the dense shares weigh: 1 where the embedder is to be trusted as much as the
         /// words, less where it is not.
         dense_weight: f32,
     },

@@ -20,8 +20,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if let Some(weight) = arguments.get(2) {
         options.bm25.character_weight = weight.parse()?;
     }
-    let scores = evaluate(Path::new(dir), split, &options);
-    let scores = futures::executor::block_on(scores)?;
+    let evaluation = evaluate(Path::new(dir), split, &options);
+    let scores = futures::executor::block_on(evaluation)?.means();
     println!("{}", serde_json::to_string(&scores)?);
     Ok(())
 }

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use corbie_core::{Error, ErrorKind, Point, Result, SparseVector};
 use uuid::Uuid;
 
-/// The constant of reciprocal rank fusion.
-const RANK_CONSTANT: f32 = 60.0;
+/// Scores that differ by less, relative to the larger, differ by rounding alone.
+const ROUNDING: f64 = 1e-6;
 
 /// A point and what one search mode says of it.
 pub type Ranked = (Uuid, f32);
@@ -30,34 +30,59 @@ pub(crate) fn keep_best(mut ranked: Vec<Ranked>, limit: usize) -> Vec<Ranked> {
     ranked
 }
 
-/// How many points each mode contributes to a fused search for `limit` hits: ranks far below
-/// the limit still lift a point that both modes know.
+/// How many points each mode contributes to a fused search for `limit` hits: those far below the
+/// limit still lift a point that both modes know, and tell how far the best stand out.
 pub(crate) fn fusion_depth(limit: usize) -> usize {
-    limit.saturating_mul(5).max(50)
+    limit.saturating_mul(5).max(100)
 }
 
-/// Reciprocal rank fusion: scores each point `Σ weight / (60 + rank)` over the rankings that
-/// hold it, ranks from 1, best first (Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion
-/// outperforms Condorcet and individual Rank Learning Methods", SIGIR 2009).
+/// Fuses rankings by their scores: each point gets the mean of its shares, weighted. In a ranking
+/// of `n` points the best has share 1, the worst `1 / n`, others in proportion to their scores; a
+/// point that is not there has 0, as if one mean step below the worst. The best first, from 1, the
+/// best of every ranking, to 0.
+///
+/// A share depends on neither the unit nor the zero of the scores, so that BM25 and the cosines of
+/// any model meet as equals, and it keeps what ranks lose: how far the best stand out (a convex
+/// combination of normalised scores: Bruch, Gai and Ingber, "An Analysis of Fusion Functions for
+/// Hybrid Retrieval", TOIS 2023).
 ///
 /// ```
 /// use corbie_vectorstores::fuse;
 /// use uuid::Uuid;
 ///
 /// let [a, b, c] = [1, 2, 3].map(Uuid::from_u128);
-/// let fused = fuse(&[(1.0, &[(a, 0.9), (b, 0.8)]), (1.0, &[(c, 7.0), (b, 5.0)])]);
-/// assert_eq!(fused[0].0, b);
+/// let meaning = [(a, 0.9), (b, 0.8), (c, 0.1)];
+/// let fused = fuse(&[(1.0, &meaning), (1.0, &[(c, 7.0), (b, 5.0)])]);
+/// assert_eq!([fused[0].0, fused[1].0, fused[2].0], [b, c, a]);
 /// ```
 pub fn fuse(rankings: &[(f32, &[Ranked])]) -> Vec<Ranked> {
-    let mut scores: HashMap<Uuid, f32> = HashMap::new();
+    let total: f64 = rankings.iter().map(|(weight, _)| f64::from(*weight)).sum();
+    let mut scores: HashMap<Uuid, f64> = HashMap::new();
     for (weight, ranking) in rankings {
-        for (position, (id, _)) in ranking.iter().enumerate() {
-            let rank = position as f32 + 1.0;
-            *scores.entry(*id).or_default() += weight / (RANK_CONSTANT + rank);
+        let weight = f64::from(*weight) / if total > 0.0 { total } else { 1.0 };
+        for (id, share) in shares(ranking) {
+            *scores.entry(id).or_default() += weight * share;
         }
     }
     let count = scores.len();
-    keep_best(scores.into_iter().collect(), count)
+    let scores = scores.into_iter().map(|(id, score)| (id, score as f32));
+    keep_best(scores.collect(), count)
+}
+
+/// What each point of a ranking has of it, from `1 / n` to 1; of equal ones each has 1.
+fn shares(ranking: &[Ranked]) -> impl Iterator<Item = (Uuid, f64)> {
+    let scores = || ranking.iter().map(|(_, score)| f64::from(*score));
+    let best = scores().fold(f64::NEG_INFINITY, f64::max);
+    let worst = scores().fold(f64::INFINITY, f64::min);
+    let (range, n) = (best - worst, ranking.len() as f64);
+    let differ = range.is_finite() && range > ROUNDING * best.abs().max(worst.abs());
+    ranking.iter().map(move |(id, score)| {
+        let share = match differ {
+            true => (1.0 + (n - 1.0) * (f64::from(*score) - worst) / range) / n,
+            false => 1.0,
+        };
+        (*id, share)
+    })
 }
 
 /// The inverse document frequency of BM25 for a term that `frequency` of `points` points hold:
@@ -150,14 +175,6 @@ pub(crate) fn dot(left: &[f32], right: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_weight_of_zero_silences_a_ranking() {
-        let [a, b] = [1, 2].map(Uuid::from_u128);
-        let fused = fuse(&[(1.0, &[(a, 0.1)]), (0.0, &[(b, 9.0)])]);
-        assert_eq!(fused[0].0, a);
-        assert_eq!(fused[1].1, 0.0);
-    }
 
     #[test]
     fn keeping_the_best_breaks_ties_by_id() {

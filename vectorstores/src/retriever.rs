@@ -20,7 +20,7 @@ pub enum SearchMode {
     Dense,
     /// By words: BM25.
     Keyword,
-    /// Both, fused by reciprocal rank.
+    /// Both, fused by score.
     #[default]
     Hybrid,
 }
@@ -135,7 +135,7 @@ impl Retriever for StoreRetriever {
     }
 }
 
-/// What the dense ranks weigh when the embedder knows `coverage` of the question: nothing up to
+/// What the dense side weighs when the embedder knows `coverage` of the question: nothing up to
 /// three quarters, then rising to 1. An English vocabulary knows a third to a half of the
 /// characters of a Chinese question and makes noise of it all the same.
 fn dense_weight(coverage: f32) -> f32 {

@@ -1,4 +1,4 @@
-//! Finding notes: by their words (BM25), by what they mean (cosine), fused by rank.
+//! Finding notes: by their words (BM25), by what they mean (cosine), fused by score.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,67 @@
-//! What may be typed after `corbie eval tools` and `corbie eval calls`.
+//! What may be typed after `corbie eval`.
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
+
+use super::SearchMode;
+
+#[derive(Debug, Subcommand)]
+pub enum EvalCommand {
+    /// nDCG, recall, MRR and MAP on a data set in BEIR's layout
+    Retrieval(EvalRetrievalArgs),
+    /// Whether one of two evaluations of retrieval is better, or was lucky
+    Compare(EvalCompareArgs),
+    /// Calls of functions, by the rules of the Berkeley Function Calling Leaderboard
+    Tools(EvalToolsArgs),
+    /// Calls that answer simple questions, each with the one that is right or none
+    Calls(EvalCallsArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct EvalRetrievalArgs {
+    /// The folder with corpus.jsonl, queries.jsonl and qrels/
+    pub folder: PathBuf,
+    /// Which judgements: qrels/SPLIT.tsv; by default the only one there is, or `test`
+    #[arg(long)]
+    pub split: Option<String>,
+    /// How passages are found
+    #[arg(long, value_enum)]
+    pub mode: Option<SearchMode>,
+    /// Split the documents, and score each by its best chunk
+    #[arg(long)]
+    pub chunked: bool,
+    /// Write the measures and the ranking of each query to this file, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub per_query: Option<PathBuf>,
+    /// Write the rankings to this file, as a run for trec_eval
+    #[arg(long, value_name = "FILE")]
+    pub trec: Option<PathBuf>,
+    #[command(flatten)]
+    pub resampling: ResamplingArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct EvalCompareArgs {
+    /// What `corbie eval retrieval --per-query FILE` wrote of one way to retrieve
+    pub a: PathBuf,
+    /// What it wrote of the other, on the same queries
+    pub b: PathBuf,
+    #[command(flatten)]
+    pub resampling: ResamplingArgs,
+}
+
+/// How sure a figure is.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct ResamplingArgs {
+    /// How many samples intervals and probabilities are taken from
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub resamples: u32,
+    /// Where the random numbers begin
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
 
 #[derive(Debug, Args)]
 pub struct EvalToolsArgs {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use anyhow::Result;
 use corbie_core::{Error, ErrorKind, Splitter};
 use corbie_vectorstores::SearchMode;
-use corbie_vectorstores::eval::{EvalOptions, evaluate};
-use serde_json::{Value, json};
+use corbie_vectorstores::eval::{self, EvalOptions, Evaluation, Resampling, evaluate};
+use serde::Serialize;
 
 use crate::app::App;
-use crate::args::EvalRetrievalArgs;
+use crate::args::{EvalCompareArgs, EvalRetrievalArgs, ResamplingArgs};
 
 pub async fn retrieval(app: &App, args: EvalRetrievalArgs) -> Result<ExitCode> {
     let split = match args.split {
@@ -37,26 +37,88 @@ pub async fn retrieval(app: &App, args: EvalRetrievalArgs) -> Result<ExitCode> {
         splitter,
         ..EvalOptions::default()
     };
-    let scores = evaluate(&args.folder, &split, &options).await?;
-    let Value::Object(scores) = serde_json::to_value(scores)? else {
-        return Ok(ExitCode::FAILURE);
-    };
+    let evaluation = evaluate(&args.folder, &split, &options).await?;
+    if let Some(path) = &args.per_query {
+        evaluation.write(path)?;
+    }
+    if let Some(path) = &args.trec {
+        evaluation.write_trec(path, &format!("corbie-{}", mode.as_str()))?;
+    }
+    let summary = evaluation.summary(&args.resampling.into());
     if app.output.is_json() {
-        let mut row = json!({ "v": 1 });
-        if let Some(row) = row.as_object_mut() {
-            row.extend(scores);
-        }
-        app.output.json(&row)?;
+        app.output.json(&Row { v: 1, of: &summary })?;
         return Ok(ExitCode::SUCCESS);
     }
-    for (name, value) in scores {
-        let value = match value.as_u64() {
-            Some(count) => count.to_string(),
-            None => format!("{:.4}", value.as_f64().unwrap_or(0.0)),
-        };
-        app.output.line(&format!("{name:<12} {value}"))?;
+    let rows = summary.means.named().into_iter();
+    for ((name, mean), (_, (low, high))) in rows.zip(summary.intervals.named()) {
+        let line = format!("{name:<12} {mean:.4}  {low:.4} to {high:.4}");
+        app.output.line(&line)?;
     }
+    app.output
+        .line(&format!("{:<12} {}", "queries", summary.queries))?;
+    app.output.note(&format!(
+        "intervals: {}",
+        sureness(summary.confidence, summary.resamples, summary.seed)
+    ));
     Ok(ExitCode::SUCCESS)
+}
+
+pub fn compare(app: &App, args: &EvalCompareArgs) -> Result<ExitCode> {
+    let [a, b] = [&args.a, &args.b].map(|path| Evaluation::read(path));
+    let comparison = eval::compare(&a?, &b?, &args.resampling.into())?;
+    if app.output.is_json() {
+        let of = &comparison;
+        app.output.json(&Row { v: 1, of })?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    app.output.line(&format!("A: {}", args.a.display()))?;
+    app.output.line(&format!("B: {}", args.b.display()))?;
+    let heads = ["", "A", "B", "B - A", "interval", "p"];
+    let [name, a, b, difference, interval, p] = heads;
+    app.output.line(&format!(
+        "{name:<10}  {a:<6}  {b:<6}  {difference:<7}  {interval:<18}  {p}"
+    ))?;
+    for (name, of) in comparison.measures.named() {
+        let verdict = match of.p < 1.0 - comparison.confidence {
+            true if of.difference > 0.0 => "B is better",
+            true => "A is better",
+            false => "no difference shown",
+        };
+        let (low, high) = of.interval;
+        app.output.line(&format!(
+            "{name:<10}  {:.4}  {:.4}  {:+.4}  {low:+.4} to {high:+.4}  {:.4}  {verdict}",
+            of.a, of.b, of.difference, of.p
+        ))?;
+    }
+    app.output
+        .line(&format!("queries     {}", comparison.queries))?;
+    app.output.note(&format!(
+        "intervals: {}; p: paired randomisation test",
+        sureness(comparison.confidence, comparison.resamples, comparison.seed)
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A report as a line of JSON.
+#[derive(Serialize)]
+struct Row<'a, T> {
+    v: u8,
+    #[serde(flatten)]
+    of: &'a T,
+}
+
+fn sureness(confidence: f64, resamples: usize, seed: u64) -> String {
+    let percent = 100.0 * confidence;
+    format!("{percent:.0} %, bootstrap over queries; {resamples} resamples, seed {seed}")
+}
+
+impl From<ResamplingArgs> for Resampling {
+    fn from(args: ResamplingArgs) -> Self {
+        Self {
+            resamples: args.resamples as usize,
+            seed: args.seed,
+        }
+    }
 }
 
 /// The only split there is, or `test` where there are several.

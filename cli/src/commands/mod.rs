@@ -54,6 +54,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Bench(command) => bench::run(&app, command).await,
         Command::Eval(EvalCommand::Retrieval(args)) => eval::retrieval(&app, args).await,
+        Command::Eval(EvalCommand::Compare(args)) => eval::compare(&app, &args),
         Command::Eval(EvalCommand::Tools(args)) => eval_calls::tools(&app, &args).await,
         Command::Eval(EvalCommand::Calls(args)) => eval_calls::calls(&app, &args).await,
         Command::Parse(args) => stages::parse(&app, &args.file).await,

@@ -13,6 +13,7 @@
 //! | `mcp` | our client and our server of MCP, as two processes; approvals |
 //! | `eval` | `eval tools` and `eval calls` on a few cases |
 //! | `collections` | bringing in, copying, moving, verifying, mending; how fast |
+//! | `eval_retrieval` | `eval retrieval` and `eval compare` on a few entries |
 //! | `service` | that service, for the others |
 //! | `real` | real models on the example handbook; fetches them where they are not cached |
 #![allow(clippy::unwrap_used)]
@@ -21,6 +22,7 @@ mod agent;
 mod bad_input;
 mod collections;
 mod eval;
+mod eval_retrieval;
 mod failures;
 mod mcp;
 mod models;

@@ -175,14 +175,16 @@ async fn fused(store: &dyn VectorStore, _points: &[Point]) {
         dense_weight: 1.0,
     };
     let hits = search(store, query, None, 10).await;
-    // Dense order: crow tool 1.0, raven tool 0.8, 乌鸦 0.6. Sparse order: raven cache, raven tool.
+    // Dense: crow tool 1.0, raven tool 0.8, 乌鸦 0.6, two others 0. Sparse: raven cache 1.5 and
+    // raven tool 1.2 times a frequency, which has no say.
     assert_eq!(
         hits[0].chunk.text, "raven tool",
         "second in both beats first in one"
     );
     assert!(
-        close(hits[0].score, 1.0 / 62.0 + 1.0 / 62.0),
-        "the score is the sum of 1/(60 + rank)"
+        close(hits[0].score, (0.84 + 0.5) / 2.0),
+        "the score is the mean of (1 + 4 × 0.8) / 5, of five points, and 1/2, the worst of two: {}",
+        hits[0].score
     );
     assert!(
         hits[0].scores.dense.is_some() && hits[0].scores.sparse.is_some(),
@@ -195,8 +197,8 @@ async fn fused(store: &dyn VectorStore, _points: &[Point]) {
     };
     let hits = search(store, query, None, 1).await;
     assert!(
-        close(hits[0].score, 1.0 / 61.0 + 0.25 / 64.0),
-        "a lighter dense ranking moves fewer points: {}",
+        close(hits[0].score, (1.0 + 0.25 * 0.2) / 1.25),
+        "a lighter dense side moves fewer points: {}",
         hits[0].score
     );
 }

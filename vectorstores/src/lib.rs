@@ -7,7 +7,7 @@
 //! | [`Namespace`] | what does one of several tenants see of a store? |
 //! | [`bm25`] | what are a text's terms, in any language, and what do they weigh? |
 //! | [`index`] | how does a collection follow files that are added, changed and deleted? |
-//! | [`StoreRetriever`] | how does a question become hits? |
+//! | [`retrieve`] | how does a question become hits? |
 //! | [`eval`] | how good are the hits? |
 //!
 //! A store never embeds, and nothing here knows a model: embedders come in as
@@ -22,11 +22,11 @@ pub mod index;
 mod memory;
 mod namespace;
 mod rank;
-mod retriever;
+pub mod retrieve;
 
 #[cfg(feature = "edge")]
 pub use edge::{EdgeOptions, EdgeStore, edge_stores};
 pub use memory::MemoryStore;
 pub use namespace::Namespace;
 pub use rank::{fuse, inverse_frequency};
-pub use retriever::{SearchMode, StoreRetriever};
+pub use retrieve::{RetrieverExt, SearchMode, StoreRetriever};

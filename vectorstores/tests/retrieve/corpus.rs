@@ -132,6 +132,11 @@ pub fn embedder() -> Arc<dyn Embedder> {
 
 /// All sentences of all documents.
 pub fn store() -> Arc<dyn VectorStore> {
+    static STORE: LazyLock<Arc<dyn VectorStore>> = LazyLock::new(filled);
+    Arc::clone(&STORE)
+}
+
+fn filled() -> Arc<dyn VectorStore> {
     let store = MemoryStore::new(Some(512));
     let chunks: Vec<Chunk> = DOCUMENTS.iter().flat_map(chunks).collect();
     let texts: Vec<String> = chunks.iter().map(|it| it.text.clone()).collect();

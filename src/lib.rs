@@ -74,5 +74,5 @@ pub mod prelude {
     pub use corbie_loaders::{FolderOptions, FolderSource, Parsers, SplitOptions, TokenSplitter};
     pub use corbie_vectorstores::bm25::Bm25;
     pub use corbie_vectorstores::index::{Collections, Index, IndexParts, Stores, memory_stores};
-    pub use corbie_vectorstores::{MemoryStore, SearchMode};
+    pub use corbie_vectorstores::{MemoryStore, RetrieverExt, SearchMode};
 }

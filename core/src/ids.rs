@@ -29,6 +29,12 @@ pub fn chunk(document: &Uuid, text: &str, ordinal: usize) -> Uuid {
     Uuid::new_v5(document, name.as_bytes())
 }
 
+/// The identity of a piece that is cut out of a document when it is wanted and not stored: its
+/// document and its byte range.
+pub fn piece(document: &Uuid, start: usize, end: usize) -> Uuid {
+    Uuid::new_v5(document, format!("{start}..{end}").as_bytes())
+}
+
 /// The identity of a point in `namespace`, where it would be `id` alone.
 pub fn in_namespace(namespace: &str, id: &Uuid) -> Uuid {
     let namespace = Uuid::new_v5(&CORBIE, format!("namespace:{namespace}").as_bytes());

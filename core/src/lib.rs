@@ -32,6 +32,7 @@ pub mod filter;
 pub mod ids;
 mod names;
 pub mod schema;
+mod sentences;
 
 mod load;
 mod split;
@@ -65,6 +66,7 @@ pub use load::{Item, Listing, MediaType, Parser, Skipped, Source};
 pub use names::is_plain_path;
 pub use prompt::PromptTemplate;
 pub use retrieve::{Reranker, RetrieveRequest, Retriever};
+pub use sentences::sentences;
 pub use split::{Splitter, TokenCounter};
 pub use store::{Point, Query, ScrollPage, SearchRequest, Selection, SparseVector, VectorStore};
 pub use tool::{Effects, Invocation, Tool, ToolCall, ToolSpec};

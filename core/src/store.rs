@@ -272,6 +272,24 @@ pub trait VectorStore: Send + Sync {
         })
     }
 
+    /// The points that are kept under these ids, in any order; ids that are not there are left
+    /// out. A store that can look several up at once does better than this.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot read.
+    fn get<'a>(&'a self, ids: &'a [Uuid]) -> BoxFuture<'a, Result<Vec<Point>>> {
+        Box::pin(async move {
+            let mut points = Vec::with_capacity(ids.len());
+            for id in ids {
+                let before = id.as_u128().checked_sub(1).map(Uuid::from_u128);
+                let next = self.scroll(None, before, 1).await?.points;
+                points.extend(next.into_iter().filter(|point| point.id() == *id));
+            }
+            Ok(points)
+        })
+    }
+
     /// How many points there are.
     ///
     /// # Errors

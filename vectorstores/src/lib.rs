@@ -7,7 +7,7 @@
 //! | [`Namespace`] | what does one of several tenants see of a store? |
 //! | [`bm25`] | what are a text's terms, in any language, and what do they weigh? |
 //! | [`index`] | how does a collection follow files that are added, changed and deleted? |
-//! | [`StoreRetriever`] | how does a question become hits? |
+//! | [`retrieve`] | how does a question become hits? |
 //! | [`eval`] | how good are the hits? |
 //! | [`bench`] | how fast are they found, and how many are missed? |
 //!
@@ -24,7 +24,7 @@ pub mod index;
 mod memory;
 mod namespace;
 mod rank;
-mod retriever;
+pub mod retrieve;
 
 #[cfg(feature = "edge")]
 pub use edge::{
@@ -33,4 +33,4 @@ pub use edge::{
 pub use memory::MemoryStore;
 pub use namespace::Namespace;
 pub use rank::{fuse, inverse_frequency};
-pub use retriever::{SearchMode, StoreRetriever};
+pub use retrieve::{RetrieverExt, SearchMode, StoreRetriever};

@@ -319,6 +319,14 @@ impl VectorStore for MemoryStore {
         Box::pin(async move { Ok(self.read().entries.keys().copied().collect()) })
     }
 
+    fn get<'a>(&'a self, ids: &'a [Uuid]) -> BoxFuture<'a, Result<Vec<Point>>> {
+        Box::pin(async move {
+            let state = self.read();
+            let kept = ids.iter().filter_map(|id| state.entries.get(id));
+            Ok(kept.map(Entry::point).collect())
+        })
+    }
+
     fn count<'a>(&'a self, filter: Option<&'a Filter>) -> BoxFuture<'a, Result<usize>> {
         Box::pin(async move {
             filter.map_or(Ok(()), Filter::check)?;

@@ -100,6 +100,17 @@ impl VectorStore for Namespace {
         })
     }
 
+    fn get<'a>(&'a self, ids: &'a [Uuid]) -> BoxFuture<'a, Result<Vec<Point>>> {
+        Box::pin(async move {
+            let own = |id: &Uuid| ids::in_namespace(&self.name, id);
+            let own: Vec<Uuid> = ids.iter().map(own).collect();
+            let mut points = self.store.get(&own).await?;
+            points.retain(|point| point.namespace.as_deref() == Some(&self.name));
+            points.iter_mut().for_each(|point| point.namespace = None);
+            Ok(points)
+        })
+    }
+
     fn count<'a>(&'a self, filter: Option<&'a Filter>) -> BoxFuture<'a, Result<usize>> {
         Box::pin(async move { self.store.count(Some(&self.own(filter)?)).await })
     }
@@ -175,6 +186,9 @@ mod tests {
                 hits.iter().all(|hit| hit.chunk.text == "bo's"),
                 "{filter:?}"
             );
+            let id = point("", &[]).chunk.id;
+            let got = block_on(bo.get(&[id, ids::in_namespace("ann", &id)])).unwrap();
+            assert!(got.iter().all(|p| p.chunk.text == "bo's"));
             let page = block_on(bo.scroll(Some(&filter), None, 9)).unwrap();
             assert!(
                 page.points.iter().all(|p| p.chunk.text == "bo's"),

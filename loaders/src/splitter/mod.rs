@@ -1,21 +1,19 @@
 //! Cutting a document's text into spans that fit a model.
 //!
 //! Three questions, one file each: where a text can be cut (`blocks` finds headings,
-//! paragraphs, code and tables; `sentences` finds sentences), how much fits (`measure`), and
+//! paragraphs, code and tables; `corbie_core::sentences` finds sentences), how much fits (`measure`), and
 //! which pieces go together (here).
 
 mod blocks;
 mod measure;
-mod sentences;
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use corbie_core::{Document, Error, ErrorKind, Result, Span, Splitter, TokenCounter};
+use corbie_core::{Document, Error, ErrorKind, Result, Span, Splitter, TokenCounter, sentences};
 
 use blocks::{Block, Kind, blocks, items};
 use measure::Measure;
-use sentences::sentences;
 
 /// How a [`TokenSplitter`] cuts.
 #[derive(Debug, Clone, PartialEq, Eq)]

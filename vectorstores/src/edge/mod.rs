@@ -250,6 +250,11 @@ impl VectorStore for EdgeStore {
         self.call(|shard| shard.ids(None))
     }
 
+    fn get<'a>(&'a self, ids: &'a [Uuid]) -> BoxFuture<'a, Result<Vec<Point>>> {
+        let ids = ids.to_vec();
+        self.call(move |shard| shard.get(ids))
+    }
+
     fn count<'a>(&'a self, filter: Option<&'a Filter>) -> BoxFuture<'a, Result<usize>> {
         let filter = filter.cloned();
         self.call(move |shard| shard.count(filter.as_ref()))

@@ -171,18 +171,10 @@ impl Shard {
             order_by: None,
         };
         let (records, _) = self.check(self.shard.scroll(request))?;
-        let mut points = Vec::new();
-        for record in records {
-            if Some(uuid(record.id)) == after {
-                continue;
-            }
-            let (dense, sparse) = vectors(record.vector);
-            points.push(Point {
-                dense,
-                sparse,
-                ..from_payload(record.payload)?
-            });
-        }
+        let fresh = records
+            .into_iter()
+            .filter(|record| Some(uuid(record.id)) != after);
+        let mut points: Vec<Point> = fresh.map(point).collect::<Result<_>>()?;
         let more = points.len() > limit;
         points.truncate(limit);
         let last = points.last().map(Point::id);
@@ -190,6 +182,16 @@ impl Shard {
             points,
             next: last.filter(|_| more),
         })
+    }
+
+    pub(super) fn get(&self, ids: Vec<Uuid>) -> Result<Vec<Point>> {
+        let request = RetrieveRequest {
+            with_payload: Some(WithPayloadInterface::Bool(true)),
+            with_vector: Some(WithVector::Bool(true)),
+            ..RetrieveRequest::new(ids.into_iter().map(PointId::Uuid).collect())
+        };
+        let records = self.check(self.shard.retrieve(request))?;
+        records.into_iter().map(point).collect()
     }
 
     pub(super) fn search(&self, request: &SearchRequest) -> Result<Vec<Hit>> {
@@ -372,6 +374,15 @@ impl Shard {
             }
         }
     }
+}
+
+fn point(record: qdrant_edge::Record) -> Result<Point> {
+    let (dense, sparse) = vectors(record.vector);
+    Ok(Point {
+        dense,
+        sparse,
+        ..from_payload(record.payload)?
+    })
 }
 
 fn note(

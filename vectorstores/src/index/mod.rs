@@ -46,6 +46,7 @@ use crate::bm25::Bm25;
 use crate::{SearchMode, StoreRetriever};
 
 pub use collections::{CollectionInfo, Collections};
+pub(crate) use cut::searched_text;
 pub use lock::Owner;
 #[cfg(feature = "edge")]
 pub(crate) use place::remove_folder;

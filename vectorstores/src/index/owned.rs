@@ -40,6 +40,10 @@ impl VectorStore for OwnedStore {
         self.store.ids()
     }
 
+    fn get<'a>(&'a self, ids: &'a [Uuid]) -> BoxFuture<'a, Result<Vec<Point>>> {
+        self.store.get(ids)
+    }
+
     fn count<'a>(&'a self, filter: Option<&'a Filter>) -> BoxFuture<'a, Result<usize>> {
         self.store.count(filter)
     }

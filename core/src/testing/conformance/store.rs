@@ -38,6 +38,7 @@ pub async fn vector_store(store: &dyn VectorStore) {
     fused(store, &points).await;
     filters(store, &points).await;
     refusals(store, points.len()).await;
+    getting(store, &points).await;
     scrolling(store, &points).await;
     replacing_and_deleting(store, &points).await;
     odd_points(store, &points).await;
@@ -311,6 +312,29 @@ async fn refusals(store: &dyn VectorStore, count: usize) {
     );
     let none = search(store, Query::Dense(vec![1.0, 0.0, 0.0, 0.0]), None, 0).await;
     assert!(none.is_empty(), "a limit of 0 gives nothing");
+}
+
+async fn getting(store: &dyn VectorStore, points: &[Point]) {
+    let ids = [
+        points[3].chunk.id,
+        Uuid::from_u128(42),
+        points[0].chunk.id,
+        Uuid::nil(),
+    ];
+    let mut found = store.get(&ids).await.unwrap();
+    found.sort_by_key(|point| ids.iter().position(|id| *id == point.chunk.id));
+    let chunks: Vec<&Chunk> = found.iter().map(|point| &point.chunk).collect();
+    assert_eq!(
+        chunks,
+        [&points[3].chunk, &points[0].chunk],
+        "points are got by their ids, those that are there"
+    );
+    let vector = found[0].dense.as_ref().unwrap();
+    assert!(close(vector[1], 0.6), "with their vectors");
+    assert!(
+        store.get(&[]).await.unwrap().is_empty(),
+        "no ids, no points"
+    );
 }
 
 async fn scrolling(store: &dyn VectorStore, points: &[Point]) {

@@ -1,4 +1,4 @@
-//! From a question to hits.
+//! One store, searched by meaning, by words, or by both.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use corbie_core::{
     Retriever, SearchRequest, VectorStore,
 };
 use serde::{Deserialize, Serialize};
-use tracing::Instrument;
 
+use super::traced;
 use crate::bm25::Bm25;
 use crate::embed::embed;
 
@@ -92,8 +92,11 @@ impl StoreRetriever {
             SearchMode::Keyword => Ok(Query::Sparse(self.bm25.query(question))),
             SearchMode::Hybrid => {
                 let sparse = self.bm25.query(question);
-                let dense_weight = dense_weight(embedder.tokens().coverage(question));
-                if dense_weight == 0.0 && !sparse.is_empty() {
+                let dense_weight = match sparse.is_empty() {
+                    true => 1.0,
+                    false => legibility(embedder.as_ref(), question),
+                };
+                if dense_weight == 0.0 {
                     return Ok(Query::Sparse(sparse));
                 }
                 Ok(Query::Fused {
@@ -108,41 +111,31 @@ impl StoreRetriever {
 
 impl Retriever for StoreRetriever {
     fn retrieve(&self, request: RetrieveRequest) -> BoxFuture<'_, Result<Vec<Hit>>> {
-        let span = tracing::info_span!(
-            "retrieval",
-            otel.name = "retrieval",
-            gen_ai.operation.name = "retrieval",
-            gen_ai.request.top_k = request.limit,
-            corbie.retrieval.mode = self.mode.as_str(),
-            corbie.retrieval.hits = tracing::field::Empty,
-            error.type = tracing::field::Empty,
-        );
-        let seen = span.clone();
-        let retrieve = async move {
+        let mode = self.mode.as_str();
+        traced(mode, request.limit, async move {
             let query = self.query(&request.question).await?;
             let search = SearchRequest::new(query, request.limit).filtered(request.filter);
             self.store.search(search).await
-        };
-        let watched = async move {
-            let found = retrieve.await;
-            match &found {
-                Ok(hits) => seen.record("corbie.retrieval.hits", hits.len()),
-                Err(error) => seen.record("error.type", tracing::field::debug(error.kind())),
-            };
-            found
-        };
-        Box::pin(watched.instrument(span))
+        })
+    }
+
+    fn competence(&self, question: &str) -> f32 {
+        match (self.mode, &self.embedder) {
+            (SearchMode::Dense, Some(embedder)) => legibility(embedder.as_ref(), question),
+            _ => 1.0,
+        }
     }
 }
 
-/// What the dense side weighs when the embedder knows `coverage` of the question: nothing up to
-/// three quarters, then rising to 1. An English vocabulary knows a third to a half of the
-/// characters of a Chinese question and makes noise of it all the same.
-fn dense_weight(coverage: f32) -> f32 {
-    (4.0 * coverage - 3.0).clamp(0.0, 1.0)
+/// What the dense side weighs for a question: nothing up to three quarters of it known to the
+/// embedder, then rising to 1. An English vocabulary knows a third to a half of the characters of
+/// a Chinese question and makes noise of it all the same.
+pub(super) fn legibility(embedder: &dyn Embedder, question: &str) -> f32 {
+    (4.0 * embedder.tokens().coverage(question) - 3.0).clamp(0.0, 1.0)
 }
 
-async fn of_question(embedder: &dyn Embedder, question: &str) -> Result<Vec<f32>> {
+/// The vector of a question.
+pub(super) async fn of_question(embedder: &dyn Embedder, question: &str) -> Result<Vec<f32>> {
     let texts = [question.to_owned()];
     let vectors = embed(embedder, &texts, EmbedKind::Query).await?;
     Ok(vectors.into_iter().next().unwrap_or_default())
@@ -210,8 +203,9 @@ mod tests {
             panic!("both modes answer an English question");
         };
         assert_eq!(dense_weight, 1.0);
-        let Query::Fused { .. } = query("！？") else {
+        let Query::Fused { dense_weight, .. } = query("！？") else {
             panic!("a question without terms is left to the embedder");
         };
+        assert_eq!(dense_weight, 1.0);
     }
 }

@@ -19,10 +19,25 @@ const ABBREVIATIONS: &[&str] = &[
 /// Marks that open what follows them.
 const OPENING: &[char] = &['“', '‘', '「', '『', '《', '（', '【', '(', '[', '{'];
 
-/// The sentences of `text[range]` in order, white space at their ends included.
-pub(super) fn sentences(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
+/// The sentences of one paragraph, `text[range]`, in order, white space at their ends included: what
+/// they are joined to is the paragraph. Of a range that is none of the text's: none.
+///
+/// ```
+/// use corbie_core::sentences;
+///
+/// let text = "Dr. Heinrich watched ravens. 渡鸦藏食物。它们记得地方。";
+/// let found: Vec<&str> = sentences(text, 0..text.len())
+///     .into_iter()
+///     .map(|range| text[range].trim())
+///     .collect();
+/// assert_eq!(found, ["Dr. Heinrich watched ravens.", "渡鸦藏食物。", "它们记得地方。"]);
+/// ```
+pub fn sentences(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
     // Bytes keep their places, so bounds in the copy are bounds in the text.
-    let unbroken = text[range.clone()].replace('\n', " ");
+    let unbroken = text
+        .get(range.clone())
+        .unwrap_or_default()
+        .replace('\n', " ");
     let mut found: Vec<Range<usize>> = Vec::new();
     let mut start = range.start;
     for (at, sentence) in unbroken.split_sentence_bound_indices() {
@@ -36,7 +51,7 @@ pub(super) fn sentences(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
             }
         }
     }
-    if start < range.end {
+    if start < range.start + unbroken.len() {
         found.push(start..range.end);
     }
     found

@@ -1,4 +1,4 @@
-//! Several retrievers as one, by reciprocal rank.
+//! Several retrievers as one, fused by their scores.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::traced;
 use crate::rank::{Ranked, fuse, fusion_depth};
 
-/// Asks several retrievers at once and fuses their rankings by reciprocal rank, see
+/// Asks several retrievers at once and fuses their rankings by their scores, see
 /// [`fuse`](crate::fuse).
 ///
 /// A part counts by its weight times its [`competence`](Retriever::competence) for the question,
@@ -28,7 +28,7 @@ pub struct Hybrid {
 pub struct Part {
     /// Who is asked.
     pub retriever: Arc<dyn Retriever>,
-    /// What its ranks count, from 0 up; 1 is usual.
+    /// What its ranking counts, from 0 up; 1 is usual.
     pub weight: f32,
 }
 
@@ -40,7 +40,7 @@ impl Hybrid {
             .with(second, 1.0)
     }
 
-    /// The same with one more retriever, whose ranks count `weight`.
+    /// The same with one more retriever, whose ranking counts `weight`.
     #[must_use]
     pub fn with(mut self, retriever: impl Retriever + 'static, weight: f32) -> Self {
         self.parts.push(Part {

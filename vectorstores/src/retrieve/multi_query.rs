@@ -11,7 +11,7 @@ use super::traced;
 use crate::rank::fusion_depth;
 
 /// Searches for a question and for others that a model makes of it, all at once, and fuses what is
-/// found by reciprocal rank.
+/// found by their scores.
 ///
 /// A model that fails or writes nothing is traced as a warning, and the plain question is searched
 /// for alone.

@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use corbie_core::{
     BoxFuture, Document, EmbedKind, Embedder, EmbedderInfo, Embedding, Error, Filter, Hit, Parser,
-    Point, ScrollPage, SearchRequest, Selection, Span, Splitter, TokenCounter, VectorStore,
+    Point, RetrieveRequest, Retriever, ScrollPage, SearchRequest, Selection, Span, Splitter,
+    TokenCounter, VectorStore,
 };
 use corbie_loaders::{FolderOptions, FolderSource};
+use corbie_vectorstores::SearchMode;
 use corbie_vectorstores::index::{Collections, Index, IndexParts, Place, Stores};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -140,6 +142,8 @@ async fn ingest(app: &App, folder: &Path) -> Result<Value> {
     let whole = begun.elapsed().as_secs_f64();
     let begun = Instant::now();
     let again = index.sync(&source, "bench", &()).await?;
+    let unchanged = begun.elapsed().as_secs_f64();
+    let query_ms = question_times(&index).await?;
     let seconds = |time: &AtomicU64| Duration::from_micros(time.load(Ordering::Relaxed));
     Ok(json!({
         "v": 1,
@@ -154,12 +158,41 @@ async fn ingest(app: &App, folder: &Path) -> Result<Value> {
             "split": seconds(&times.split).as_secs_f64(),
             "embed": seconds(&times.embed).as_secs_f64(),
             "store": seconds(&times.store).as_secs_f64(),
-            "unchanged_again": begun.elapsed().as_secs_f64(),
+            "unchanged_again": unchanged,
         },
+        "query_ms": query_ms,
         "written_again": again.chunks,
         "peak_rss_mb": memory("VmHWM:"),
     }))
 }
+
+/// How long a hybrid search takes, its question embedded: the median over the first words of some
+/// documents, in milliseconds.
+async fn question_times(index: &Index) -> Result<Option<f64>> {
+    let retriever = index.retriever(SearchMode::Hybrid);
+    let mut times = Vec::new();
+    for source in index.sources("", QUESTIONS)? {
+        let text = index.document(&source)?.map(|document| document.text);
+        let words: Vec<&str> = text
+            .iter()
+            .flat_map(|text| text.split_whitespace())
+            .take(12)
+            .collect();
+        if words.is_empty() {
+            continue;
+        }
+        let begun = Instant::now();
+        retriever
+            .retrieve(RetrieveRequest::new(words.join(" ")))
+            .await?;
+        times.push(begun.elapsed().as_secs_f64() * 1000.0);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times.get(times.len() / 2).copied())
+}
+
+/// How many questions are asked after an ingest.
+const QUESTIONS: usize = 20;
 
 /// A folder that goes when it is dropped.
 struct Scratch(std::path::PathBuf);

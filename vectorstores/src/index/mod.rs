@@ -12,6 +12,7 @@
 //! | `sync` | how does it flow? |
 //! | `write` | in what order is it written? |
 //! | `place` | where are its points? |
+//! | `points` | what does its store hold of a document? |
 //! | `cut` | what is stored of a document? |
 //! | `verify` | is all of that true? |
 //! | `rebuild` | how does a collection change its embedding model? |
@@ -27,6 +28,7 @@ mod lock;
 mod owned;
 mod place;
 mod plan;
+mod points;
 mod rebuild;
 mod report;
 mod sync;

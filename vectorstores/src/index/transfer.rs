@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use corbie_core::{
-    Chunk, Document, Error, ErrorKind, Filter, Point, Result, Selection, VectorStore, ids,
-};
+use corbie_core::{Chunk, Document, Error, ErrorKind, Point, Result, Selection, VectorStore, ids};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ledger::{Ledger, Making, Record, Row};
 use super::lock::Lock;
 use super::place::Stores;
+use super::points::points_of;
 use super::report::{IngestEvent, Outcome, Progress};
 use super::{Collections, elsewhere, place};
 use crate::rank::cosine;
@@ -199,7 +198,7 @@ impl<'a> Copying<'a> {
     /// Sends the points of one document, reads them back, and gives their ids.
     async fn document(&self, document: &Document, row: &Row) -> Result<Vec<Uuid>> {
         let old_id = ids::document(self.old_name, &document.source);
-        let mut sent = all_of(self.old, &old_id).await?;
+        let mut sent = points_of(self.old, &old_id).await?;
         sent.retain(|point| row.chunks.contains(&point.chunk.id));
         if sent.len() != row.chunks.len() {
             let lost = row.chunks.len() - sent.len();
@@ -227,7 +226,7 @@ impl<'a> Copying<'a> {
         for batch in sent.chunks(BATCH) {
             self.new.upsert(batch.to_vec()).await?;
         }
-        let arrived = all_of(self.new, &new_id).await?;
+        let arrived = points_of(self.new, &new_id).await?;
         let mut arrived: HashMap<Uuid, Point> = arrived
             .into_iter()
             .map(|point| (point.chunk.id, point))
@@ -262,18 +261,4 @@ fn same(sent: &Point, arrived: &Point) -> bool {
     };
     let words = |point: &Point| point.sparse.clone().unwrap_or_default();
     vectors && sent.chunk == arrived.chunk && words(sent) == words(arrived)
-}
-
-async fn all_of(store: &dyn VectorStore, document: &Uuid) -> Result<Vec<Point>> {
-    let filter = Filter::eq("document", document.to_string());
-    let mut points = Vec::new();
-    let mut after = None;
-    loop {
-        let page = store.scroll(Some(&filter), after, BATCH).await?;
-        points.extend(page.points);
-        after = page.next;
-        if after.is_none() {
-            return Ok(points);
-        }
-    }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use corbie_core::{Chunk, EmbedKind, Filter, Point, Result, Selection, ids};
+use corbie_core::{Chunk, EmbedKind, Point, Result, Selection, ids};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::cut::{self, searched_text};
 use super::ledger::{Record, Row};
+use super::points::points_of;
 use super::report::{IngestEvent, Outcome, Progress};
 use super::write::{Prepared, Recorder, Writer};
 use super::{Index, recipe};
@@ -152,9 +153,12 @@ impl Index {
         if current && ids != recorded {
             problem(None, Problem::Chunks);
         }
-        let points = self
-            .points_of(&ids::document(&self.collection, source))
-            .await?;
+        let document = ids::document(&self.collection, source);
+        let points = points_of(self.store.as_ref(), &document).await?;
+        let points: HashMap<Uuid, Point> = points
+            .into_iter()
+            .map(|point| (point.chunk.id, point))
+            .collect();
         for id in &row.chunks {
             if !points.contains_key(id) {
                 problem(Some(*id), Problem::Lost);
@@ -194,20 +198,6 @@ impl Index {
             }
         }
         Ok(Some(chunks))
-    }
-
-    async fn points_of(&self, document: &Uuid) -> Result<HashMap<Uuid, Point>> {
-        let filter = Filter::eq("document", document.to_string());
-        let mut points = HashMap::new();
-        let mut after = None;
-        loop {
-            let page = self.store.scroll(Some(&filter), after, PAGE).await?;
-            points.extend(page.points.into_iter().map(|p| (p.chunk.id, p)));
-            after = page.next;
-            if after.is_none() {
-                return Ok(points);
-            }
-        }
     }
 
     /// What is wrong goes first, so that nothing of it is taken for good. A kill here leaves

@@ -3,14 +3,15 @@
 use std::collections::{HashMap, HashSet};
 
 use corbie_core::{
-    Chunk, EmbedKind, Embedding, Error, ErrorKind, Filter, Point, Result, Selection, Skipped,
-    VectorStore, ids,
+    Chunk, EmbedKind, Embedding, Error, ErrorKind, Point, Result, Selection, Skipped, VectorStore,
+    ids,
 };
 use uuid::Uuid;
 
 use super::IndexParts;
 use super::cut::searched_text;
 use super::ledger::{Ledger, Record, Row};
+use super::points::points_of;
 use super::report::{IngestEvent, IngestReport, Outcome, Progress};
 use crate::embed::embed;
 
@@ -209,16 +210,8 @@ impl<'a> Writer<'a> {
                 continue;
             }
             let document = ids::document(self.collection, source);
-            let filter = Filter::eq("document", document.to_string());
-            let mut after = None;
-            loop {
-                let page = self.store.scroll(Some(&filter), after, SLICE).await?;
-                points.extend(page.points.into_iter().map(|p| (p.chunk.id, p)));
-                after = page.next;
-                if after.is_none() {
-                    break;
-                }
-            }
+            let found = points_of(self.store, &document).await?;
+            points.extend(found.into_iter().map(|p| (p.chunk.id, p)));
         }
         Ok(points)
     }

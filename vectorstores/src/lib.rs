@@ -19,6 +19,8 @@ pub mod bm25;
 #[cfg(feature = "edge")]
 mod edge;
 mod embed;
+#[cfg(any(feature = "edge", feature = "qdrant"))]
+mod engine;
 pub mod eval;
 pub mod index;
 mod memory;
@@ -27,9 +29,9 @@ mod rank;
 pub mod retrieve;
 
 #[cfg(feature = "edge")]
-pub use edge::{
-    EdgeOptions, EdgeStore, FieldKind, IndexedField, Quantization, edge_stores, edge_stores_with,
-};
+pub use edge::{EdgeOptions, EdgeStore, edge_stores, edge_stores_with};
+#[cfg(any(feature = "edge", feature = "qdrant"))]
+pub use engine::{FieldKind, IndexedField, Quantization};
 pub use memory::MemoryStore;
 pub use namespace::Namespace;
 pub use rank::{fuse, inverse_frequency};

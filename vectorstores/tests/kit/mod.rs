@@ -4,6 +4,9 @@
 #![allow(dead_code)] // Each test binary uses its part.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(any(feature = "edge", feature = "qdrant"))]
+pub mod cases;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};

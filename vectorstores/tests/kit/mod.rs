@@ -6,6 +6,8 @@
 
 #[cfg(any(feature = "edge", feature = "qdrant"))]
 pub mod cases;
+#[cfg(all(feature = "edge", feature = "qdrant"))]
+pub mod qdrant;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;

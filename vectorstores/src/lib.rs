@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`MemoryStore`] | where are a few thousand vectors kept, exactly and without files? |
 //! | `EdgeStore` (feature `edge`) | where are they kept on disk, and found fast among millions? |
+//! | `QdrantStore` (feature `qdrant`) | where do many processes share them, on a server or a cluster? |
 //! | [`Namespace`] | what does one of several tenants see of a store? |
 //! | [`bm25`] | what are a text's terms, in any language, and what do they weigh? |
 //! | [`index`] | how does a collection follow files that are added, changed and deleted? |
@@ -19,18 +20,24 @@ pub mod bm25;
 #[cfg(feature = "edge")]
 mod edge;
 mod embed;
+#[cfg(any(feature = "edge", feature = "qdrant"))]
+mod engine;
 pub mod eval;
 pub mod index;
 mod memory;
 mod namespace;
+#[cfg(feature = "qdrant")]
+mod qdrant;
 mod rank;
 pub mod retrieve;
 
 #[cfg(feature = "edge")]
-pub use edge::{
-    EdgeOptions, EdgeStore, FieldKind, IndexedField, Quantization, edge_stores, edge_stores_with,
-};
+pub use edge::{EdgeOptions, EdgeStore, edge_stores, edge_stores_with};
+#[cfg(any(feature = "edge", feature = "qdrant"))]
+pub use engine::{FieldKind, IndexedField, Quantization};
 pub use memory::MemoryStore;
 pub use namespace::Namespace;
+#[cfg(feature = "qdrant")]
+pub use qdrant::{QdrantOptions, QdrantStore, qdrant_stores};
 pub use rank::{fuse, inverse_frequency};
 pub use retrieve::{RetrieverExt, SearchMode, StoreRetriever};

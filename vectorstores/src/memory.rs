@@ -12,8 +12,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::rank::{
-    Ranked, check_dense, check_point, check_sparse, dot, fuse, fusion_depth, inverse_frequency,
-    keep_best, normalized,
+    Ranked, check_point, check_query, dot, fuse, fusion_depth, inverse_frequency, keep_best,
+    normalized,
 };
 
 /// A store that compares a query with every point it holds: exact, without files, gone with the
@@ -99,12 +99,7 @@ impl MemoryStore {
             Query::Sparse(sparse) => (None, Some(sparse)),
             Query::Fused { dense, sparse, .. } => (Some(dense), Some(sparse)),
         };
-        if let Some(dense) = dense {
-            check_dense("the query", dense, self.dimension)?;
-        }
-        if let Some(sparse) = sparse {
-            check_sparse("the query", sparse)?;
-        }
+        check_query(&request.query, self.dimension)?;
         let filter = request.condition()?;
         let filter = filter.as_ref();
         if request.limit == 0 {

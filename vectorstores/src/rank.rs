@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use corbie_core::{Error, ErrorKind, Point, Result, SparseVector};
+use corbie_core::{Error, ErrorKind, Point, Query, Result, SparseVector};
 use uuid::Uuid;
 
 /// Scores that differ by less, relative to the larger, differ by rounding alone.
@@ -132,6 +132,34 @@ pub(crate) fn check_point(point: &Point, dimension: Option<usize>) -> Result<()>
     match &point.sparse {
         Some(sparse) => check_sparse(&subject, sparse),
         None => Ok(()),
+    }
+}
+
+/// Refuses a query whose vectors the store cannot compare.
+pub(crate) fn check_query(query: &Query, dimension: Option<usize>) -> Result<()> {
+    let (dense, sparse) = match query {
+        Query::Dense(dense) => (Some(dense), None),
+        Query::Sparse(sparse) => (None, Some(sparse)),
+        Query::Fused { dense, sparse, .. } => (Some(dense), Some(sparse)),
+    };
+    if let Some(dense) = dense {
+        check_dense("the query", dense, dimension)?;
+    }
+    match sparse {
+        Some(sparse) => check_sparse("the query", sparse),
+        None => Ok(()),
+    }
+}
+
+/// Writes down what one search mode says of the points that it found.
+#[cfg(any(feature = "edge", feature = "qdrant"))]
+pub(crate) fn note(
+    scores: &mut HashMap<Uuid, corbie_core::Scores>,
+    ranked: &[Ranked],
+    part: impl Fn(&mut corbie_core::Scores) -> &mut Option<f32>,
+) {
+    for (id, score) in ranked {
+        *part(scores.entry(*id).or_default()) = Some(*score);
     }
 }
 

@@ -10,9 +10,7 @@ use qdrant_edge::{
 };
 use uuid::Uuid;
 
-/// The names of the two vectors of a point.
-pub(super) const DENSE: &str = "dense";
-pub(super) const SPARSE: &str = "sparse";
+use crate::engine::{DENSE, SPARSE};
 
 /// A point as the engine keeps it.
 pub(super) fn to_engine(point: Point) -> Result<PointStructPersisted> {

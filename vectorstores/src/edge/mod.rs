@@ -21,6 +21,7 @@ use corbie_core::{
 };
 use uuid::Uuid;
 
+use crate::engine::{IndexedField, Quantization};
 use crate::index::{Place, Stores, remove_folder};
 use crate::rank::check_point;
 use shard::Shard;
@@ -48,40 +49,6 @@ pub struct EdgeOptions {
     /// Which fields of the metadata are often filtered by: their values are looked up instead of
     /// read from every point.
     pub indexed: Vec<IndexedField>,
-}
-
-/// Smaller forms of vectors, with which the graph is searched; the best are then compared exactly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Quantization {
-    /// None: the exact vectors are searched.
-    #[default]
-    None,
-    /// A byte for each dimension: a quarter of the size, for any model.
-    Scalar,
-    /// A bit for each dimension: a thirty-second, for models of a thousand dimensions and more.
-    Binary,
-}
-
-/// A field whose values are indexed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct IndexedField {
-    /// Its name, as in a filter: `metadata.year`.
-    pub field: String,
-    /// What it holds.
-    pub kind: FieldKind,
-}
-
-/// What an indexed field holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FieldKind {
-    /// Texts that are compared whole.
-    Keyword,
-    /// Integers.
-    Integer,
-    /// Numbers, for ranges.
-    Float,
-    /// True or false.
-    Bool,
 }
 
 impl Default for EdgeOptions {
@@ -262,7 +229,7 @@ impl VectorStore for EdgeStore {
 }
 
 /// An error of the engine about the store in `folder`.
-fn engine(folder: &Path, error: &qdrant_edge::OperationError) -> Error {
+fn failure(folder: &Path, error: &qdrant_edge::OperationError) -> Error {
     Error::new(
         ErrorKind::Io,
         format!("vector store {}", folder.display()),

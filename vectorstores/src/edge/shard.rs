@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use corbie_core::filter::FieldPath;
 use corbie_core::{
     Chunk, Error, ErrorKind, Filter, Hit, Point, Query, Result, Scores, ScrollPage, SearchRequest,
     Selection, SparseVector,
@@ -11,23 +10,25 @@ use corbie_core::{
 use qdrant_edge::{
     BinaryQuantizationConfig, CountRequest, CreateIndex, Distance, EdgeConfig, EdgeShard,
     EdgeSparseVectorParams, EdgeVectorParams, FieldIndexOperations, Filter as EngineFilter,
-    IdfCorpusParams, IdfParams, Memory, Modifier, NamedQuery, OperationResult, PayloadFieldSchema,
-    PayloadSchemaType, PointId, PointInsertOperations, PointOperations, QuantizationConfig,
-    QueryEnum, QueryRequest, RetrieveRequest, ScalarQuantizationConfig, ScalarType, ScoringQuery,
-    ScrollRequest, SearchParams, UpdateOperation, VectorInternal, WithPayloadInterface, WithVector,
+    IdfCorpusParams, IdfParams, JsonPath, Memory, Modifier, NamedQuery, OperationResult,
+    PayloadFieldSchema, PayloadSchemaType, PointId, PointInsertOperations, PointOperations,
+    QuantizationConfig, QueryEnum, QueryRequest, RetrieveRequest, ScalarQuantizationConfig,
+    ScalarType, ScoringQuery, ScrollRequest, SearchParams, UpdateOperation, VectorInternal,
+    WithPayloadInterface, WithVector,
 };
 use serde_json::to_value;
 use uuid::Uuid;
 
-use super::convert::{DENSE, SPARSE, engine_sparse, from_payload, to_engine, uuid, vectors};
-use super::{EdgeOptions, FieldKind, IndexedField, Quantization, engine, filter};
-use crate::rank::{Ranked, check_dense, check_sparse, fuse, fusion_depth, keep_best};
+use super::convert::{engine_sparse, from_payload, to_engine, uuid, vectors};
+use super::filter::EngineTerms;
+use super::{EdgeOptions, failure};
+use crate::engine::{
+    DENSE, FieldKind, IndexedField, Quantization, SPARSE, check_dimension, indexed, only, translate,
+};
+use crate::rank::{Ranked, check_query, fuse, fusion_depth, keep_best, note};
 
 /// How many points are looked at together when all are.
 const PAGE: usize = 4096;
-
-/// The fields whose values are looked up without reading every point.
-const INDEXED: [&str; 3] = ["document", "namespace", "source"];
 
 pub(super) struct Shard {
     shard: EdgeShard,
@@ -41,14 +42,16 @@ impl Shard {
         // The configuration is the first thing a new shard writes before it can hold points.
         let shard = match EdgeConfig::load(folder) {
             Some(kept) => {
-                let kept = kept.map_err(|error| engine(folder, &error))?;
-                check_dimension(folder, &kept, options.dimension)?;
+                let kept = kept.map_err(|error| failure(folder, &error))?;
+                let dimension = kept.vectors.get(DENSE).map(|vector| vector.size);
+                let subject = format!("vector store {}", folder.display());
+                check_dimension(&subject, dimension, options.dimension)?;
                 EdgeShard::load(folder, Some(config(options)))
             }
             None => EdgeShard::new(folder, config(options)),
         };
         let shard = Self {
-            shard: shard.map_err(|error| engine(folder, &error))?,
+            shard: shard.map_err(|error| failure(folder, &error))?,
             folder: folder.to_owned(),
             dimension: options.dimension,
             search_effort: options.search_effort,
@@ -59,26 +62,20 @@ impl Shard {
 
     /// Indexes the fields that are not indexed yet.
     fn index_fields(&self, more: &[IndexedField]) -> Result<()> {
-        let own = INDEXED.map(|field| (field.to_owned(), PayloadSchemaType::Keyword));
-        let more = more.iter().map(|field| {
-            let kind = match field.kind {
+        let kept = self.check(self.shard.info())?.payload_schema;
+        for (field, kind) in indexed(more)? {
+            let field_name: JsonPath = field.parse().map_err(|()| {
+                Error::new(ErrorKind::Internal, field, "the engine takes no such field")
+            })?;
+            if kept.contains_key(&field_name) {
+                continue;
+            }
+            let kind = match kind {
                 FieldKind::Keyword => PayloadSchemaType::Keyword,
                 FieldKind::Integer => PayloadSchemaType::Integer,
                 FieldKind::Float => PayloadSchemaType::Float,
                 FieldKind::Bool => PayloadSchemaType::Bool,
             };
-            (field.field.clone(), kind)
-        });
-        let indexed = self.check(self.shard.info())?.payload_schema;
-        for (field, kind) in own.into_iter().chain(more) {
-            FieldPath::parse(&field)?;
-            let field_name = filter::path(&field).ok_or_else(|| {
-                let cause = "a key with a quote in it cannot be indexed";
-                Error::new(ErrorKind::Unsupported, format!("field `{field}`"), cause)
-            })?;
-            if indexed.contains_key(&field_name) {
-                continue;
-            }
             let index = CreateIndex {
                 field_name,
                 field_schema: Some(PayloadFieldSchema::FieldType(kind)),
@@ -91,7 +88,7 @@ impl Shard {
     }
 
     fn check<T>(&self, result: OperationResult<T>) -> Result<T> {
-        result.map_err(|error| engine(&self.folder, &error))
+        result.map_err(|error| failure(&self.folder, &error))
     }
 
     /// A change is acknowledged when it is on disk.
@@ -195,17 +192,7 @@ impl Shard {
     }
 
     pub(super) fn search(&self, request: &SearchRequest) -> Result<Vec<Hit>> {
-        let (dense, sparse) = match &request.query {
-            Query::Dense(dense) => (Some(dense), None),
-            Query::Sparse(sparse) => (None, Some(sparse)),
-            Query::Fused { dense, sparse, .. } => (Some(dense), Some(sparse)),
-        };
-        if let Some(dense) = dense {
-            check_dense("the query", dense, self.dimension)?;
-        }
-        if let Some(sparse) = sparse {
-            check_sparse("the query", sparse)?;
-        }
+        check_query(&request.query, self.dimension)?;
         if request.limit == 0 {
             return Ok(Vec::new());
         }
@@ -240,7 +227,8 @@ impl Shard {
                 let mut best = fuse(&[(*dense_weight, &meaning), (1.0, &words)]);
                 best.truncate(limit);
                 // What one mode found, the other is asked about too.
-                let only = filter::only(best.iter().map(|(id, _)| *id));
+                let ids: Vec<Uuid> = best.iter().map(|(id, _)| *id).collect();
+                let only = only(&EngineTerms, &ids);
                 let meaning = self.by_meaning(dense, Some(only.clone()), best.len())?;
                 let words = self.by_words(sparse, corpus, Some(only), best.len())?;
                 note(&mut scores, &meaning, |scores| &mut scores.dense);
@@ -334,7 +322,7 @@ impl Shard {
             return Ok(None);
         };
         filter.check()?;
-        if let Some(translated) = filter::translate(filter) {
+        if let Some(translated) = translate(&EngineTerms, filter) {
             return Ok(Some(translated));
         }
         let mut ids = Vec::new();
@@ -347,7 +335,7 @@ impl Shard {
             }
             Ok(())
         })?;
-        Ok(Some(filter::only(ids)))
+        Ok(Some(only(&EngineTerms, &ids)))
     }
 
     fn each_page(
@@ -383,33 +371,6 @@ fn point(record: qdrant_edge::Record) -> Result<Point> {
         sparse,
         ..from_payload(record.payload)?
     })
-}
-
-fn note(
-    scores: &mut HashMap<Uuid, Scores>,
-    ranked: &[Ranked],
-    part: impl Fn(&mut Scores) -> &mut Option<f32>,
-) {
-    for (id, score) in ranked {
-        *part(scores.entry(*id).or_default()) = Some(*score);
-    }
-}
-
-fn check_dimension(folder: &Path, kept: &EdgeConfig, wanted: Option<usize>) -> Result<()> {
-    let kept = kept.vectors.get(DENSE).map(|v| v.size);
-    if kept == wanted {
-        return Ok(());
-    }
-    let call = |dimension: Option<usize>| match dimension {
-        Some(dimension) => format!("dense vectors of {dimension} dimensions"),
-        None => "no dense vectors".to_owned(),
-    };
-    let cause = format!("it keeps {}, not {}", call(kept), call(wanted));
-    Err(Error::new(
-        ErrorKind::Mismatch,
-        format!("vector store {}", folder.display()),
-        cause,
-    ))
 }
 
 fn config(options: &EdgeOptions) -> EdgeConfig {

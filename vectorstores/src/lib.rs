@@ -5,6 +5,7 @@
 //! | [`MemoryStore`] | where are a few thousand vectors kept, exactly and without files? |
 //! | `EdgeStore` (feature `edge`) | where are they kept on disk, and found fast among millions? |
 //! | `QdrantStore` (feature `qdrant`) | where do many processes share them, on a server or a cluster? |
+//! | `PostgresStore` (feature `postgres`) | how does a PostgreSQL server with pgvector keep them? |
 //! | [`Namespace`] | what does one of several tenants see of a store? |
 //! | [`bm25`] | what are a text's terms, in any language, and what do they weigh? |
 //! | [`index`] | how does a collection follow files that are added, changed and deleted? |
@@ -26,6 +27,8 @@ pub mod eval;
 pub mod index;
 mod memory;
 mod namespace;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "qdrant")]
 mod qdrant;
 mod rank;
@@ -37,6 +40,8 @@ pub use edge::{EdgeOptions, EdgeStore, edge_stores, edge_stores_with};
 pub use engine::{FieldKind, IndexedField, Quantization};
 pub use memory::MemoryStore;
 pub use namespace::Namespace;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStore, postgres_stores};
 #[cfg(feature = "qdrant")]
 pub use qdrant::{QdrantOptions, QdrantStore, qdrant_stores};
 pub use rank::{fuse, inverse_frequency};

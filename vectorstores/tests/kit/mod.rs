@@ -4,8 +4,10 @@
 #![allow(dead_code)] // Each test binary uses its part.
 #![allow(clippy::unwrap_used)]
 
-#[cfg(any(feature = "edge", feature = "qdrant"))]
+#[cfg(any(feature = "edge", feature = "postgres", feature = "qdrant"))]
 pub mod cases;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(all(feature = "edge", feature = "qdrant"))]
 pub mod qdrant;
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`MemoryStore`] | where are a few thousand vectors kept, exactly and without files? |
 //! | `EdgeStore` (feature `edge`) | where are they kept on disk, and found fast among millions? |
+//! | `PostgresStore` (feature `postgres`) | how does a PostgreSQL server with pgvector keep them? |
 //! | [`Namespace`] | what does one of several tenants see of a store? |
 //! | [`bm25`] | what are a text's terms, in any language, and what do they weigh? |
 //! | [`index`] | how does a collection follow files that are added, changed and deleted? |
@@ -23,6 +24,8 @@ pub mod eval;
 pub mod index;
 mod memory;
 mod namespace;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod rank;
 pub mod retrieve;
 
@@ -32,5 +35,7 @@ pub use edge::{
 };
 pub use memory::MemoryStore;
 pub use namespace::Namespace;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStore, postgres_stores};
 pub use rank::{fuse, inverse_frequency};
 pub use retrieve::{RetrieverExt, SearchMode, StoreRetriever};

@@ -11,8 +11,7 @@ use std::process::{Command, Stdio};
 
 use corbie_core::testing::conformance;
 use corbie_core::{
-    Chunk, ErrorKind, Filter, Metadata, Point, Query, Range, RetrieveRequest, Retriever,
-    SearchRequest, SparseVector, VectorStore, ids,
+    ErrorKind, Filter, Query, RetrieveRequest, Retriever, SearchRequest, VectorStore,
 };
 use corbie_vectorstores::SearchMode;
 use corbie_vectorstores::index::{Collections, Index, IngestEvent, VerifyOptions};
@@ -20,9 +19,8 @@ use corbie_vectorstores::{
     EdgeOptions, EdgeStore, FieldKind, IndexedField, MemoryStore, Quantization, edge_stores,
 };
 use futures::executor::block_on;
+use kit::cases::{self, point};
 use kit::{CountingEmbedder, Files, parts, points};
-use proptest::prelude::*;
-use serde_json::json;
 
 /// Where a child finds its folder; absent in the parent.
 const CHILD_FOLDER: &str = "CORBIE_TEST_CHILD_FOLDER";
@@ -33,46 +31,6 @@ fn open(folder: &Path, dimension: usize) -> EdgeStore {
         ..EdgeOptions::default()
     };
     EdgeStore::open(folder, options).unwrap()
-}
-
-/// A point with a few facts to filter by.
-fn point(number: usize) -> Point {
-    let source = format!("{}.md", number % 7);
-    let document = ids::document("edge", &source);
-    let text = format!("line {number}");
-    let angle = number as f32;
-    let mut metadata = Metadata::new();
-    metadata.insert("n".into(), (number % 5).into());
-    metadata.insert(
-        "tags".into(),
-        vec![format!("t{}", number % 3), "all".into()].into(),
-    );
-    metadata.insert("a.b \"c\"".into(), number.is_multiple_of(2).into());
-    metadata.insert("half".into(), (number as f64 / 2.0).into());
-    metadata.insert("nested".into(), json!({ "deep": number % 6 }));
-    metadata.insert(
-        "list".into(),
-        json!([{ "name": "t0" }, { "name": number % 3 }]),
-    );
-    Point {
-        namespace: None,
-        dense: Some(vec![angle.cos(), angle.sin(), 0.5, 0.1]),
-        sparse: Some(SparseVector::from_pairs([
-            (number as u32 % 11, 1.0),
-            (100 + number as u32 % 3, 0.5 + (number % 4) as f32),
-        ])),
-        chunk: Chunk {
-            id: ids::chunk(&document, &text, 0),
-            document,
-            source,
-            start: number,
-            end: number + text.len(),
-            text,
-            page: (!number.is_multiple_of(4)).then_some(number as u32 % 4),
-            heading: vec!["鸟".into()],
-            metadata,
-        },
-    }
 }
 
 #[test]
@@ -167,117 +125,20 @@ fn smaller_vectors_and_indexed_fields_find_the_same() {
     assert_eq!(error.kind(), &ErrorKind::BadInput);
 }
 
-/// The same points in both stores, some of them replaced and deleted, before and after the
-/// engine has tidied up.
 #[test]
 fn it_ranks_as_the_exact_store_does() {
     let dir = tempfile::tempdir().unwrap();
     let edge = open(dir.path(), 4);
-    let memory = MemoryStore::new(Some(4));
-    for store in [&edge as &dyn VectorStore, &memory] {
-        block_on(store.upsert((0..200).map(point).collect())).unwrap();
-        let mut changed: Vec<Point> = (0..40).map(point).collect();
-        changed.iter_mut().for_each(|p| p.sparse = point(3).sparse);
-        block_on(store.upsert(changed)).unwrap();
-        let gone = (150..200).map(|n| point(n).chunk.id).collect();
-        block_on(store.delete(corbie_core::Selection::Ids(gone))).unwrap();
-    }
-    let dense = vec![0.3, 0.8, 0.1, 0.0];
-    let sparse = SparseVector::from_pairs([(3, 1.0), (7, 2.0), (101, 1.0)]);
-    let queries = [
-        Query::Dense(dense.clone()),
-        Query::Sparse(sparse.clone()),
-        Query::Fused {
-            dense,
-            sparse,
-            dense_weight: 0.7,
-        },
-    ];
-    for tidy in [false, true] {
-        if tidy {
-            block_on(edge.optimize()).unwrap();
-        }
-        for query in &queries {
-            for filter in [None, Some(Filter::eq("metadata.tags", "t1"))] {
-                let request = SearchRequest::new(query.clone(), 150).filtered(filter);
-                let exact = block_on(memory.search(request.clone())).unwrap();
-                let found = block_on(edge.search(request)).unwrap();
-                assert_eq!(found.len(), exact.len(), "{query:?}");
-                for (found, exact) in found.iter().zip(&exact) {
-                    let near = |a: f32, b: f32| (a - b).abs() < 1e-4;
-                    assert!(
-                        near(found.score, exact.score),
-                        "{query:?}: {found:?} {exact:?}"
-                    );
-                }
-            }
-        }
-    }
+    let exact = block_on(cases::changed(&edge));
+    block_on(cases::same_ranking(&edge, &exact));
+    block_on(edge.optimize()).unwrap();
+    block_on(cases::same_ranking(&edge, &exact));
 }
 
-fn value() -> impl Strategy<Value = serde_json::Value> {
-    prop_oneof![
-        (0..6_i64).prop_map(Into::into),
-        any::<bool>().prop_map(Into::into),
-        "t[0-3]|[0-6]\\.md|' OR 1=1|\\PC{0,4}".prop_map(Into::into),
-        Just(serde_json::Value::Null),
-        (0..9_u8).prop_map(|n| (f64::from(n) / 2.0).into()),
-        Just(u64::MAX.into()),
-    ]
-}
-
-fn field() -> impl Strategy<Value = String> {
-    prop_oneof![
-        4 => prop::sample::select(vec![
-            "source", "document", "page", "metadata.n", "metadata.tags", "metadata.half",
-            "metadata.\"a.b \\\"c\\\"\"", "metadata.nested.deep", "metadata.list[].name", "heading", "text",
-        ])
-        .prop_map(str::to_owned),
-        1 => "\\PC{0,6}",
-        1 => "metadata\\.\\PC{0,6}",
-    ]
-}
-
-fn filter() -> impl Strategy<Value = Filter> {
-    let bound = || prop::option::of(-1.0..6.0_f64);
-    let leaf = prop_oneof![
-        (field(), value()).prop_map(|(f, v)| Filter::eq(f, v)),
-        (field(), prop::collection::vec(value(), 0..3)).prop_map(|(f, v)| Filter::is_in(f, v)),
-        (field(), "\\PC{0,2}|line|鸟").prop_map(|(f, v)| Filter::text(f, v)),
-        (field(), bound(), bound(), bound(), bound())
-            .prop_map(|(f, gte, gt, lte, lt)| { Filter::range(f, Range { gte, gt, lte, lt }) }),
-    ];
-    leaf.prop_recursive(3, 8, 3, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..3).prop_map(Filter::All),
-            prop::collection::vec(inner.clone(), 0..3).prop_map(Filter::Any),
-            inner.prop_map(Filter::not),
-        ]
-    })
-}
-
-/// No field, value or nesting makes a filter find more, or less, than it says.
 #[test]
 fn filters_mean_what_they_say() {
     let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path(), 4);
-    let all: Vec<Point> = (0..40).map(point).collect();
-    block_on(store.upsert(all.clone())).unwrap();
-    let matching = |filter: &Filter| {
-        let payload = |p: &&Point| filter.matches(&p.payload().unwrap());
-        all.iter().filter(payload).count()
-    };
-    proptest!(|(filter in filter())| {
-        match filter.check() {
-            Ok(()) => {
-                prop_assert_eq!(block_on(store.count(Some(&filter))).unwrap(), matching(&filter));
-            }
-            Err(_) => {
-                let error = block_on(store.count(Some(&filter))).unwrap_err();
-                prop_assert_eq!(error.kind(), &ErrorKind::BadInput);
-            }
-        }
-    });
+    cases::filters_mean_what_they_say(&open(dir.path(), 4), |count| block_on(count));
 }
 
 /// Starts the test `name` of this binary as a child that works in `folder`, kills it after its

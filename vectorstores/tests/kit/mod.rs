@@ -4,6 +4,11 @@
 #![allow(dead_code)] // Each test binary uses its part.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(any(feature = "edge", feature = "postgres"))]
+pub mod cases;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -193,16 +193,14 @@ impl Shared {
         loop {
             let mut session = self.session().await?;
             let outcome = work.run(&mut session, tables).await;
-            if let Err(failure) = &outcome {
-                if failure.table_is_gone() {
-                    tables.forget();
-                }
-                if failure.lost() {
-                    // Most likely they all are.
-                    self.idle().clear();
-                }
+            let lost = outcome.as_ref().is_err_and(Failure::lost);
+            if outcome.as_ref().is_err_and(Failure::table_is_gone) {
+                tables.forget();
             }
-            if !session.client.is_closed() {
+            if lost {
+                // Most likely they all are.
+                self.idle().clear();
+            } else if !session.client.is_closed() {
                 self.idle().push(session);
             }
             match outcome {

@@ -46,7 +46,11 @@ pub(super) fn read_reply<T: DeserializeOwned>(
 ) -> Result<T> {
     serde_json::from_str(reply.message.content.trim()).map_err(|error| {
         let name = &model.info().model;
-        let cause = format!("its reply is not of the form that was asked for: {error}");
+        // Where, not what: the reply speaks of the question, and traces hold no text of it.
+        let (line, column) = (error.line(), error.column());
+        let cause = format!(
+            "its reply is not of the form that was asked for, from line {line}, column {column}"
+        );
         Error::new(ErrorKind::Malformed, format!("model `{name}`"), cause)
             .hint("use a model that can be held to a JSON Schema")
             .caused_by(error)

@@ -96,8 +96,8 @@ impl Contextualizer {
         Ok(contexts)
     }
 
-    /// The fewest equal parts of the document, at ends of lines where there are any, each of which
-    /// fits the model's context beside the longest chunk.
+    /// The document whole, or in halves, quarters and so on, cut at ends of lines where there are
+    /// any: as few parts as fit the model's context beside the longest chunk.
     fn pieces(&self, document: &Document, chunks: &[Chunk]) -> Result<Vec<Range<usize>>> {
         let Some(longest) = chunks.iter().max_by_key(|chunk| chunk.text.len()) else {
             return Ok(Vec::new());
@@ -137,7 +137,7 @@ impl Contextualizer {
     }
 
     fn request(&self, document: &str, chunk: &Chunk) -> ChatRequest {
-        // Blanks are filled one after the other, so that a text cannot open one.
+        // The template is taken apart before it is filled: no text can open a blank.
         let prompt = PROMPT.like(document);
         let (before, after) = prompt.split_once("{document}").unwrap_or((prompt, ""));
         let (between, after) = after.split_once("{passage}").unwrap_or((after, ""));

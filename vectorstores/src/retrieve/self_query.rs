@@ -267,11 +267,12 @@ impl SelfQuery {
         if conditions.len() > MOST_CONDITIONS {
             return Err(self.refuse(format!("it wrote {} conditions", conditions.len())));
         }
-        for it in conditions {
+        // Traces hold no text of a question: the condition is only numbered.
+        for (number, it) in (1..).zip(conditions) {
             let declared = self.fields.iter().find(|field| field.name == it.field);
             if !declared.is_some_and(|field| field.permits(it)) {
-                let what = format!("{} {} {}", it.field, it.operator.name(), it.value);
-                return Err(self.refuse(format!("its condition `{what}` is none of those allowed")));
+                let cause = format!("its condition {number} is none that the fields allow");
+                return Err(self.refuse(cause));
             }
         }
         let (equal, others): (Vec<&Condition>, Vec<&Condition>) = conditions

@@ -8,8 +8,12 @@ use corbie_core::{BoxFuture, Chunk, Document, Hit, Result, RetrieveRequest, Retr
 use super::around::grown;
 use super::{Documents, traced};
 
-/// Sentences are looked for no further than so many bytes from a hit.
-const REACH: usize = 4096;
+/// Sentences are looked for so many bytes from a hit, then further, and then no further: finding
+/// them takes the most time of all that is done here.
+const REACHES: [usize; 3] = [256, 1024, 4096];
+
+/// So many bytes beside a place show whether a sentence ends there.
+const CONTEXT: usize = 64;
 
 /// Returns the hits of another retriever with the sentences before and after them, for chunks as
 /// small as a sentence.
@@ -79,37 +83,63 @@ impl Retriever for SentenceWindow {
 
 /// The start of the sentence `count` before the one that holds the byte at `at`.
 fn start_before(text: &str, at: usize, count: usize) -> usize {
-    let floor = text.ceil_char_boundary(at.saturating_sub(REACH));
-    let mut start = paragraph_start(text, at).max(floor);
-    let mut end = paragraph_end(text, at).min(text.floor_char_boundary(at.saturating_add(REACH)));
+    let mut found = at;
+    for reach in REACHES {
+        let enough;
+        (found, enough) = start_within(text, at, count, reach);
+        if enough {
+            break;
+        }
+    }
+    found
+}
+
+/// The same, looked for in the `reach` bytes before `at`, and whether it was found there.
+fn start_within(text: &str, at: usize, count: usize, reach: usize) -> (usize, bool) {
+    let floor = text.ceil_char_boundary(at.saturating_sub(reach));
+    let mut start = paragraph_start(text, floor, at);
+    let mut end = paragraph_end(text, at, text.floor_char_boundary(at + CONTEXT));
     let (mut found, mut left) = (at, count);
     loop {
         for sentence in sentences(text, start..end).into_iter().rev() {
             let said = &text[sentence.clone()];
-            let begin = sentence.end - said.trim_start().len();
             if sentence.start > at || said.trim().is_empty() {
                 continue;
             }
-            found = begin.min(found);
-            if left == 0 {
-                return found;
+            found = found.min(sentence.end - said.trim_start().len());
+            let is_cut = sentence.start == floor && floor > 0;
+            if is_cut || left == 0 {
+                return (found, !is_cut);
             }
             left -= 1;
         }
         end = text[..start].trim_end().len();
         if end <= floor {
-            return found;
+            return (found, end == 0);
         }
-        start = paragraph_start(text, end).max(floor);
+        start = paragraph_start(text, floor, end);
     }
 }
 
 /// The end of the sentence `count` after the one that ends at or behind `at`.
 fn end_after(text: &str, at: usize, count: usize) -> usize {
-    let ceiling = text.floor_char_boundary(at.saturating_add(REACH));
-    let mut start =
-        paragraph_start(text, at).max(text.ceil_char_boundary(at.saturating_sub(REACH)));
-    let mut end = paragraph_end(text, at).min(ceiling);
+    let mut found = at;
+    for reach in REACHES {
+        let enough;
+        (found, enough) = end_within(text, at, count, reach);
+        if enough {
+            break;
+        }
+    }
+    found
+}
+
+/// The same, looked for in the `reach` bytes behind `at`, and whether it was found there.
+fn end_within(text: &str, at: usize, count: usize, reach: usize) -> (usize, bool) {
+    let ceiling = text.floor_char_boundary(at + reach);
+    let context = text.ceil_char_boundary(at.saturating_sub(CONTEXT));
+    let mut start = paragraph_start(text, context, at);
+    let mut end = paragraph_end(text, at, ceiling);
     let (mut found, mut left) = (at, count);
     loop {
         for sentence in sentences(text, start..end) {
@@ -117,28 +147,29 @@ fn end_after(text: &str, at: usize, count: usize) -> usize {
             if sentence.end < at || said.trim().is_empty() {
                 continue;
             }
-            found = (sentence.start + said.trim_end().len()).max(found);
-            if left == 0 {
-                return found;
+            found = found.max(sentence.start + said.trim_end().len());
+            let is_cut = sentence.end == ceiling && ceiling < text.len();
+            if is_cut || left == 0 {
+                return (found, !is_cut);
             }
             left -= 1;
         }
         start = text.len() - text[end..].trim_start().len();
         if start >= ceiling {
-            return found;
+            return (found, start == text.len());
         }
-        end = paragraph_end(text, start).min(ceiling);
+        end = paragraph_end(text, start, ceiling);
     }
 }
 
-/// Behind the last blank line before `at`.
-fn paragraph_start(text: &str, at: usize) -> usize {
-    text[..at].rfind("\n\n").map_or(0, |blank| blank + 2)
+/// Behind the last blank line between `floor` and `at`.
+fn paragraph_start(text: &str, floor: usize, at: usize) -> usize {
+    let blank = text[floor..at].rfind("\n\n");
+    blank.map_or(floor, |blank| floor + blank + 2)
 }
 
-/// At the first blank line behind `at`.
-fn paragraph_end(text: &str, at: usize) -> usize {
-    text[at..]
-        .find("\n\n")
-        .map_or(text.len(), |blank| at + blank)
+/// At the first blank line between `at` and `ceiling`.
+fn paragraph_end(text: &str, at: usize, ceiling: usize) -> usize {
+    let blank = text[at..ceiling].find("\n\n");
+    blank.map_or(ceiling, |blank| at + blank)
 }

@@ -210,6 +210,24 @@ fn neighbours_are_whole_sentences_in_both_languages() {
 }
 
 #[test]
+fn long_sentences_are_whole_too() {
+    for (word, end) in [("raven ", ". "), ("渡鸦", "。")] {
+        let sentence = |n: usize| format!("The {}{n}{}", word.repeat(60), end);
+        let sentences: Vec<String> = (1..=5).map(sentence).collect();
+        let document = plain(&sentences.concat());
+        let child = chunk(&document, sentences[2].trim_end());
+        for count in 0..=3 {
+            let found = Fixed::of([child.clone()]);
+            let window = SentenceWindow::new(found, only(&document)).with_sentences(count, count);
+            let hits = find(&window, "?", 1);
+            let (first, last) = (2_usize.saturating_sub(count), (2 + count).min(4));
+            let expected = sentences[first..=last].concat();
+            assert_eq!(texts(&hits), [expected.trim_end()], "{word} {count}");
+        }
+    }
+}
+
+#[test]
 fn a_text_without_any_border_costs_no_more_than_its_neighbourhood() {
     for filler in ["a", "鸦", " ", "\n"] {
         let document = plain(&format!("{0}raven{0}", filler.repeat(50_000)));

@@ -66,7 +66,8 @@ async fn find(
 }
 
 async fn filters(retriever: &dyn Retriever, question: &str, hits: &[Hit]) {
-    for hit in hits {
+    let mut seen = HashSet::new();
+    for hit in hits.iter().filter(|hit| seen.insert(hit.chunk.document)) {
         let chunk = &hit.chunk;
         let source = Filter::eq("source", chunk.source.as_str());
         // Of these something is there to be found.

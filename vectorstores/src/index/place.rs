@@ -1,9 +1,9 @@
 //! Where the points of a collection are.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use corbie_core::{BoxFuture, Error, Result, VectorStore};
+use corbie_core::{BoxFuture, Result, VectorStore};
 use uuid::Uuid;
 
 use crate::MemoryStore;
@@ -99,10 +99,10 @@ pub fn memory_stores() -> Arc<dyn Stores> {
 
 /// Removes a folder of vectors, if it is there.
 #[cfg(feature = "edge")]
-pub(crate) fn remove_folder(folder: &Path) -> Result<()> {
+pub(crate) fn remove_folder(folder: &std::path::Path) -> Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io(folder.display().to_string(), error))
+            Err(corbie_core::Error::io(folder.display().to_string(), error))
         }
         _ => Ok(()),
     }

@@ -46,7 +46,7 @@ pub use agent::{
 };
 pub use answer::{
     Answer, AnswerCache, AnswerEvent, AnswerOptions, AnswerStream, Answerer, CacheOptions,
-    Citation, Evidence, EvidenceOptions, Likeness, Question, Ungrounded, Verdict, Versions,
+    Citation, Evidence, EvidenceOptions, Likeness, Question, Ungrounded, Verdict,
 };
 pub use check::QuestionCheck;
 pub use conversation::{Conversation, Turn};

@@ -11,7 +11,7 @@
 //! | [`index`] | how does a collection follow files that are added, changed and deleted? |
 //! | [`retrieve`] | how does a question become hits? |
 //! | [`eval`] | how good are the hits? |
-//! | [`bench`] | how fast are they found, and how many are missed? |
+//! | [`bench`](mod@bench) | how fast are they found, and how many are missed? |
 //!
 //! A store never embeds, and nothing here knows a model: embedders come in as
 //! [`corbie_core::Embedder`].

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use corbie_core::{EmbedKind, Embedder, Error, Result, ids};
 use corbie_vectorstores::bm25::Bm25;
+use corbie_vectorstores::index::Versions;
 use futures::StreamExt;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
@@ -39,10 +40,6 @@ const FILE: Kind = Kind {
         ) STRICT, WITHOUT ROWID;
     ",
 };
-
-/// Tells which version of a document there is now: a text that changes whenever the document's
-/// does, or `None` when the document is gone.
-pub type Versions = Arc<dyn Fn(&str) -> Result<Option<String>> + Send + Sync>;
 
 /// When an earlier question is the same question.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -126,7 +123,7 @@ impl AnswerCache {
     pub async fn find(&self, scope: &str, question: &str) -> Result<Option<Answer>> {
         let asked = self.asked(question).await?;
         for id in self.candidates(scope, &asked)? {
-            let Some((answer, versions)) = self.entry(id)? else {
+            let Some(Entry { answer, versions }) = self.entry(id)? else {
                 continue;
             };
             let mut alive = true;
@@ -290,8 +287,7 @@ impl AnswerCache {
         Ok(candidates)
     }
 
-    /// The text of an answer, and the sources it was made from with their versions.
-    fn entry(&self, id: i64) -> Result<Option<(String, Vec<(String, String)>)>> {
+    fn entry(&self, id: i64) -> Result<Option<Entry>> {
         self.run(|connection| {
             let sql = "SELECT answer FROM answers WHERE id = ?1";
             let answer: Option<String> = connection
@@ -303,7 +299,8 @@ impl AnswerCache {
             let sql = "SELECT source, version FROM versions WHERE answer = ?1";
             let mut rows = connection.prepare(sql)?;
             let versions = rows.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(Some((answer, versions.collect::<rusqlite::Result<_>>()?)))
+            let versions = versions.collect::<rusqlite::Result<_>>()?;
+            Ok(Some(Entry { answer, versions }))
         })
     }
 
@@ -317,6 +314,14 @@ impl AnswerCache {
     fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         work(&self.connection()).map_err(|error| FILE.failed(&self.path, error))
     }
+}
+
+/// What is kept of one answer.
+struct Entry {
+    /// As JSON.
+    answer: String,
+    /// The sources it was made from, each with its version then.
+    versions: Vec<(String, String)>,
 }
 
 /// A question as it is compared.

@@ -20,7 +20,7 @@ use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 
-pub use cache::{AnswerCache, CacheOptions, Likeness, Versions};
+pub use cache::{AnswerCache, CacheOptions, Likeness};
 pub use evidence::{Evidence, EvidenceOptions};
 pub use types::{Answer, AnswerEvent, AnswerStream, Citation, Verdict};
 

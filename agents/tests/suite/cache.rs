@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use corbie_agents::{AnswerCache, Answerer, CacheOptions, Likeness, Question, Versions};
+use corbie_agents::{AnswerCache, Answerer, CacheOptions, Likeness, Question};
 use corbie_core::testing::HashEmbedder;
 use corbie_core::{ErrorKind, Filter, Message};
+use corbie_vectorstores::index::Versions;
 use tempfile::TempDir;
 
 use super::kit::{Fixed, model};

@@ -100,6 +100,10 @@ impl IndexParts {
     }
 }
 
+/// Tells which version of a document there is now: a text that changes whenever the document's
+/// does, or `None` when the document is gone.
+pub type Versions = Arc<dyn Fn(&str) -> Result<Option<String>> + Send + Sync>;
+
 /// A collection that this process owns, kept up to date with its sources.
 ///
 /// Searches may run beside a [`sync`](Index::sync); two syncs take turns.
@@ -216,7 +220,7 @@ impl Index {
 
     /// Tells which version of a document the collection holds now: the hash of its text. It may
     /// outlive the index.
-    pub fn versions(&self) -> Arc<dyn Fn(&str) -> Result<Option<String>> + Send + Sync> {
+    pub fn versions(&self) -> Versions {
         let ledger = Arc::clone(&self.ledger);
         Arc::new(move |source| ledger.text_hash(source))
     }

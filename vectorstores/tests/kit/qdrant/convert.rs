@@ -155,7 +155,7 @@ pub fn protocol_vectors(vectors: Option<VectorStructInternal>) -> Option<Vectors
             vector: vector(own),
             ..VectorOutput::default()
         };
-        (String::from(name), output)
+        (name, output)
     };
     Some(VectorsOutput {
         vectors_options: Some(vectors_output::VectorsOptions::Vectors(

@@ -89,7 +89,11 @@ const KEYS: &[Key] = &[
     Key {
         name: "store",
         variable: "CORBIE_STORE",
-        default: "edge",
+        default: if cfg!(feature = "edge") {
+            "edge"
+        } else {
+            "memory"
+        },
         help: "where the points of new collections are: edge, edge:FOLDER, memory, qdrant:URL or postgres:URL",
     },
     Key {

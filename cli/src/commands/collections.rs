@@ -65,7 +65,11 @@ pub async fn run(app: &App, command: CollectionsCommand) -> Result<ExitCode> {
         }
         CollectionsCommand::Backup { name, folder } => {
             let there = Collections::new(folder);
-            let target = app.stores(None)?;
+            // Into the folder, wherever new collections have their points.
+            let target = match app.stores_are_typed() {
+                true => app.stores(None)?,
+                false => stores("edge")?,
+            };
             copy(app, (&app.collections, &name), (&there, &name), target).await?;
         }
         CollectionsCommand::Restore { folder, name } => {

@@ -19,6 +19,7 @@ pub async fn run(app: &App, args: IngestArgs) -> Result<ExitCode> {
         .iter()
         .map(|path| root(path))
         .collect::<Result<Vec<_>>>()?;
+    let is_new = app.collections.info(&args.collection).is_err();
     let index = app.open_or_create(&args.collection).await?;
     let options = SyncOptions {
         cleanup: match args.cleanup {
@@ -40,6 +41,14 @@ pub async fn run(app: &App, args: IngestArgs) -> Result<ExitCode> {
     let mut report = IngestReport::default();
     for root in &roots {
         add(&mut report, sync(app, &index, root, options).await?);
+    }
+    if args.dry_run && is_new {
+        // It was opened to be compared with: nothing is what a dry run leaves.
+        let stores = index.parts().stores.clone();
+        drop(index);
+        app.collections
+            .remove(&args.collection, stores.as_ref())
+            .await?;
     }
     if app.output.is_json() {
         let mut value = json!({

@@ -46,6 +46,12 @@ fn a_dry_run_writes_nothing_and_modes_keep_what_they_say() {
         place.json(&["collections", "show", "birds"], "")["files"],
         2
     );
+    place.json(&["ingest", "docs", "--collection", "new", "--dry-run"], "");
+    let (code, _) = place.failure(&["collections", "show", "new"], b"");
+    assert_eq!(
+        code, 1,
+        "a collection that was only thought of is not there"
+    );
     assert_eq!(
         counts(&ingest(&place, &["--cleanup", "incremental"])),
         [1, 0, 0, 1]

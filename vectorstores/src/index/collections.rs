@@ -121,7 +121,7 @@ impl Collections {
         let _lock = Lock::take(&folder.join("lock"), name, Duration::ZERO)?;
         // A ledger that cannot be read must not keep its folder from being removed.
         if let Some(making) = Ledger::read_only(&folder.join("ledger.sqlite"))
-            .and_then(|ledger| ledger.making())
+            .and_then(|ledger| Ok(ledger.making()?.or(ledger.copying()?)))
             .ok()
             .flatten()
         {

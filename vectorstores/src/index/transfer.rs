@@ -18,6 +18,9 @@ use crate::rank::cosine;
 /// How many points travel together.
 const BATCH: usize = 512;
 
+/// How many documents are recorded by one sync: nothing counts before the copy is whole.
+const RECORDED_TOGETHER: usize = 64;
+
 /// How near a vector that was copied must be to the original: stores may scale and round.
 const SAME_VECTOR: f32 = 0.9999;
 
@@ -174,6 +177,7 @@ impl<'a> Copying<'a> {
         sources.sort_unstable();
         let mut report = CopyReport::default();
         let mut copied = HashMap::new();
+        let mut records = Vec::new();
         for source in sources {
             let Some(document) = self.ledger.document(source)? else {
                 continue;
@@ -187,10 +191,16 @@ impl<'a> Copying<'a> {
             };
             copied.insert(source.clone(), row.clone());
             if let Some(ledger) = ledger {
-                ledger.record(&[Record { document, row }])?;
+                records.push(Record { document, row });
+                if records.len() >= RECORDED_TOGETHER {
+                    ledger.record(&std::mem::take(&mut records))?;
+                }
             }
             let outcome = Outcome::Added;
             progress.event(IngestEvent::Done { source, outcome });
+        }
+        if let Some(ledger) = ledger {
+            ledger.record(&records)?;
         }
         Ok((report, copied))
     }

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use corbie_agents::{AnswerCache, Answerer, CacheOptions};
 use corbie_core::{
     ChatModel, Embedder, EmbedderTokens, Error, ErrorKind, Parser, Reranker, Retriever,
+    SparseEmbedder,
 };
 use corbie_loaders::{IsolatedParser, SplitOptions, TokenSplitter, WorkerCommand};
 use corbie_models::chat::LocalChatOptions;
@@ -18,6 +19,7 @@ use corbie_models::pool::PoolOptions;
 use corbie_models::{ModelName, Models, memory_bytes};
 use corbie_vectorstores::SearchMode;
 use corbie_vectorstores::index::{CollectionInfo, Collections, Index, IndexParts, Stores};
+use corbie_vectorstores::retrieve::Contextualizer;
 
 use crate::args::{Global, OutputForm};
 use crate::config::{Origin, Settings};
@@ -27,6 +29,9 @@ use crate::stores::stores;
 
 /// How long to wait for another process that holds a collection.
 const COLLECTION_WAIT: Duration = Duration::from_secs(10);
+
+/// The name of counted words among models that weigh them.
+const COUNTED: &str = "bm25";
 
 /// The program's parts.
 pub struct App {
@@ -88,6 +93,23 @@ impl App {
             .models
             .embedder(name, &|event| progress.report(event))
             .await?)
+    }
+
+    /// The model called `name`, or the one in force, that weighs words; `None`: they are counted.
+    pub async fn sparse_embedder(
+        &self,
+        name: Option<&str>,
+    ) -> Result<Option<Arc<dyn SparseEmbedder>>> {
+        let progress = FetchProgress::new(self.output);
+        let name = name.unwrap_or_else(|| self.settings.get("sparse"));
+        if matches!(name, "" | COUNTED) {
+            return Ok(None);
+        }
+        let embedder = self
+            .models
+            .sparse_embedder(name, &|event| progress.report(event))
+            .await?;
+        Ok(Some(embedder))
     }
 
     /// The reranker called `name`, or the one in force.
@@ -194,12 +216,32 @@ impl App {
             .map(|embedder| embedder.model.as_str())
             .filter(|_| !self.is_typed("embedder"));
         let embedder = self.embedder(embedder).await?;
+        let sparse = made
+            .map(|info| info.sparse.as_ref().map_or(COUNTED, |sparse| &sparse.model))
+            .filter(|_| !self.is_typed("sparse"));
+        let sparse = self.sparse_embedder(sparse).await?;
         let splitter = Arc::new(self.splitter(&embedder)?);
+        let parts = IndexParts::new(Some(embedder), self.parser()?, splitter);
         Ok(IndexParts {
             stores: self.stores(made)?,
             wait: COLLECTION_WAIT,
-            ..IndexParts::new(Some(embedder), self.parser()?, splitter)
+            contexts: self.contexts().await?,
+            sparse: sparse.unwrap_or_else(|| Arc::clone(&parts.sparse)),
+            ..parts
         })
+    }
+
+    /// Who writes where chunks stand, if anybody does.
+    async fn contexts(&self) -> Result<Option<Contextualizer>> {
+        let known = |value: &str| match value {
+            "off" => Some(false),
+            "model" => Some(true),
+            _ => None,
+        };
+        match self.settings.parsed("chunk_context", known)? {
+            false => Ok(None),
+            true => Ok(Some(Contextualizer::new(self.chat_model().await?))),
+        }
     }
 
     /// Where the points of a collection are, or of a new one are to be.

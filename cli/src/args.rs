@@ -48,6 +48,9 @@ pub struct Global {
     /// Embedding model, named like --model
     #[arg(long, global = true, value_name = "NAME")]
     pub embedder: Option<String>,
+    /// What weighs the words of new collections: bm25, or a SPLADE model, named like --model
+    #[arg(long, global = true, value_name = "NAME")]
+    pub sparse: Option<String>,
     /// Where collections are kept
     #[arg(long, global = true, value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,

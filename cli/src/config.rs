@@ -33,6 +33,12 @@ const KEYS: &[Key] = &[
         help: "embedding model of new collections",
     },
     Key {
+        name: "sparse",
+        variable: "CORBIE_SPARSE",
+        default: "bm25",
+        help: "what weighs the words of new collections: bm25, or a SPLADE model",
+    },
+    Key {
         name: "reranker",
         variable: "CORBIE_RERANKER",
         default: "",
@@ -67,6 +73,12 @@ const KEYS: &[Key] = &[
         variable: "CORBIE_CHUNK_TOKENS",
         default: "200",
         help: "the most tokens of a chunk in new collections",
+    },
+    Key {
+        name: "chunk_context",
+        variable: "CORBIE_CHUNK_CONTEXT",
+        default: "off",
+        help: "what is searched beside a chunk's text and headings: off, or model (the chat model says where each chunk stands)",
     },
     Key {
         name: "evidence",
@@ -229,6 +241,7 @@ fn flag_value(flags: &Global, name: &str) -> Option<String> {
     match name {
         "model" => flags.model.clone(),
         "embedder" => flags.embedder.clone(),
+        "sparse" => flags.sparse.clone(),
         "output" => {
             let value = flags.output?.to_possible_value()?;
             Some(value.get_name().to_owned())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BoxFuture, Result, TokenCounter};
+use crate::{BoxFuture, Result, SparseVector, TermWeights, TokenCounter};
 
 /// A vector of one text. Its length is the model's dimension.
 pub type Embedding = Vec<f32>;
@@ -50,6 +50,37 @@ pub trait Embedder: Send + Sync {
         texts: &'a [String],
         kind: EmbedKind,
     ) -> BoxFuture<'a, Result<Vec<Embedding>>>;
+}
+
+/// What a [`SparseEmbedder`] is. Vectors of different identities must not meet in one collection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SparseEmbedderInfo {
+    /// The name to load it by.
+    pub model: String,
+    /// What decides a document's vector: the digest of a model, or options written out.
+    pub fingerprint: String,
+    /// What the numbers of its vectors are.
+    pub weights: TermWeights,
+}
+
+/// Gives texts weights for terms, by which a store finds words: BM25, or a model such as SPLADE.
+///
+/// Batch invariance is law, as for an [`Embedder`].
+pub trait SparseEmbedder: Send + Sync {
+    /// What it is.
+    fn info(&self) -> SparseEmbedderInfo;
+
+    /// One vector for each text, in order, all of the kind of weights that
+    /// [`info`](SparseEmbedder::info) says.
+    ///
+    /// # Errors
+    ///
+    /// When the model cannot compute.
+    fn embed<'a>(
+        &'a self,
+        texts: &'a [String],
+        kind: EmbedKind,
+    ) -> BoxFuture<'a, Result<Vec<SparseVector>>>;
 }
 
 /// The tokens of a shared embedder, as a counter of its own: what a splitter takes.

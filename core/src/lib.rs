@@ -58,7 +58,10 @@ pub use chat::{
 };
 pub use clock::{Clock, SystemClock};
 pub use document::{Chunk, Document, Heading, Hit, Metadata, Page, Scores, Span};
-pub use embed::{EmbedKind, Embedder, EmbedderInfo, EmbedderTokens, Embedding};
+pub use embed::{
+    EmbedKind, Embedder, EmbedderInfo, EmbedderTokens, Embedding, SparseEmbedder,
+    SparseEmbedderInfo,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use filter::{Filter, Range};
 pub use journal::{Journal, JournalEntry};
@@ -68,7 +71,9 @@ pub use prompt::PromptTemplate;
 pub use retrieve::{Reranker, RetrieveRequest, Retriever};
 pub use sentences::sentences;
 pub use split::{Splitter, TokenCounter};
-pub use store::{Point, Query, ScrollPage, SearchRequest, Selection, SparseVector, VectorStore};
+pub use store::{
+    Point, Query, ScrollPage, SearchRequest, Selection, SparseVector, TermWeights, VectorStore,
+};
 pub use tool::{Effects, Invocation, Tool, ToolCall, ToolSpec};
 
 /// A boxed future that may be sent between threads: what every asynchronous seam returns.

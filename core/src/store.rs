@@ -78,10 +78,31 @@ impl Point {
 /// Weights of a few of very many dimensions. Indices are ascending and unique.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct SparseVector {
-    /// The dimensions (hashed terms).
+    /// The dimensions: terms.
     pub indices: Vec<u32>,
     /// The weight of each.
     pub values: Vec<f32>,
+    /// Where the weights come from. A query finds only points of its own kind.
+    #[serde(default, skip_serializing_if = "TermWeights::are_counted")]
+    pub weights: TermWeights,
+}
+
+/// Where the weights of terms come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TermWeights {
+    /// From counting words. What a word is worth, its store says: it multiplies a query's weights
+    /// with inverse document frequencies (BM25).
+    #[default]
+    Counted,
+    /// From a model, which says itself what a term is worth (SPLADE).
+    Learned,
+}
+
+impl TermWeights {
+    fn are_counted(&self) -> bool {
+        *self == Self::Counted
+    }
 }
 
 impl SparseVector {
@@ -112,6 +133,13 @@ impl SparseVector {
         vector
     }
 
+    /// The same numbers as a model's weights.
+    #[must_use]
+    pub fn learned(self) -> Self {
+        let weights = TermWeights::Learned;
+        Self { weights, ..self }
+    }
+
     /// Whether no dimension has a weight.
     pub fn is_empty(&self) -> bool {
         self.indices.is_empty()
@@ -126,7 +154,8 @@ pub enum Query {
     /// Sum over shared dimensions of the query's weight × the point's weight × the term's inverse
     /// document frequency, `ln(1 + (N - n + 0.5) / (n + 0.5))`: BM25. `N` counts the points of
     /// the whole store (or namespace) that have terms, `n` those that have this one; deleted
-    /// points and the filter count for nothing.
+    /// points and the filter count for nothing. With [learned](TermWeights::Learned) weights the
+    /// product of the two weights alone.
     Sparse(SparseVector),
     /// Both, fused by score: each mode's best points, and of each point the mean of its shares in
     /// both, weighted. Of `n` points the best has share 1, the worst `1 / n`, others in proportion

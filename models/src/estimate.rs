@@ -25,7 +25,10 @@ use serde::Serialize;
 
 use crate::chat::LocalChatOptions;
 use crate::decoder::DecoderSize;
-use crate::encoder::{EncoderFacts, LocalEmbedderOptions, LocalRerankerOptions, tokenizer_bytes};
+use crate::encoder::{
+    EncoderFacts, LocalEmbedderOptions, LocalRerankerOptions, LocalSparseEmbedderOptions,
+    tokenizer_bytes,
+};
 use crate::engine::MOST_PROMPT_TOKENS;
 use crate::gguf::GgufFile;
 
@@ -135,6 +138,15 @@ pub fn embedder(dir: &Path, options: &LocalEmbedderOptions) -> Result<MemoryNeed
 ///
 /// Those of [`EncoderFacts::read`].
 pub fn reranker(dir: &Path, options: &LocalRerankerOptions) -> Result<MemoryNeed> {
+    of_encoder(dir, options.max_tokens_per_batch)
+}
+
+/// That of the sparse embedder in a directory.
+///
+/// # Errors
+///
+/// Those of [`EncoderFacts::read`].
+pub fn sparse_embedder(dir: &Path, options: &LocalSparseEmbedderOptions) -> Result<MemoryNeed> {
     of_encoder(dir, options.max_tokens_per_batch)
 }
 

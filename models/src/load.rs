@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use corbie_core::{ChatModel, Embedder, Error, ErrorKind, Reranker, Result};
+use corbie_core::{ChatModel, Embedder, Error, ErrorKind, Reranker, Result, SparseEmbedder};
 
 use crate::ModelName;
 use crate::chat::LocalChatOptions;
@@ -117,6 +117,25 @@ impl Models {
                 .hint("name a local one: a folder, or hf:owner/repository"));
         }
         self.pool.reranker(name, report).await
+    }
+
+    /// The sparse embedder called `name`: a masked language model such as SPLADE.
+    ///
+    /// # Errors
+    ///
+    /// As [`Models::chat`]; [`Unsupported`](ErrorKind::Unsupported) for a remote one.
+    pub async fn sparse_embedder(
+        &self,
+        name: &str,
+        report: Report<'_>,
+    ) -> Result<Arc<dyn SparseEmbedder>> {
+        if let ModelName::Remote { .. } = name.parse()? {
+            let subject = format!("model `{name}`");
+            let cause = "remote sparse embedders are not known";
+            return Err(Error::new(ErrorKind::Unsupported, subject, cause)
+                .hint("name a local one: a folder, or hf:owner/repository"));
+        }
+        self.pool.sparse_embedder(name, report).await
     }
 
     /// Loads the model called `name`, and lets it compute a little, so that the first request is

@@ -8,7 +8,8 @@ use futures::channel::oneshot;
 
 use crate::chat::{LocalChatModel, LocalChatOptions};
 use crate::encoder::{
-    LocalEmbedderOptions, LocalReranker, LocalRerankerOptions, load_with_counter,
+    LocalEmbedderOptions, LocalReranker, LocalRerankerOptions, LocalSparseEmbedder,
+    LocalSparseEmbedderOptions, load_with_counter,
 };
 use crate::estimate;
 use crate::hub::{Format, Hub, LocalModel, ModelKind, Report};
@@ -40,6 +41,7 @@ impl Plans for HubPlans {
                 Duty::Chat => chat_plan(path, chat),
                 Duty::Embed => embedder_plan(own, path),
                 Duty::Rerank => reranker_plan(own, path),
+                Duty::Sparse => sparse_plan(own, path),
             })
             .await
         })
@@ -69,6 +71,10 @@ fn check(duty: Duty, name: &str, files: &LocalModel) -> Result<()> {
         (Duty::Rerank, Format::Gguf, _) => unfit(
             "it is a GGUF chat model, so it does not rerank",
             "a reranker is a cross-encoder in safetensors",
+        ),
+        (Duty::Sparse, Format::Gguf, _) => unfit(
+            "it is a GGUF chat model, so it does not weigh terms",
+            "SPLADE is a masked language model in safetensors",
         ),
         _ => Ok(()),
     }
@@ -138,6 +144,24 @@ fn reranker_plan(name: String, path: PathBuf) -> Result<Plan> {
     let load = move |_: usize, _: &(dyn Fn(f32) + Send + Sync)| {
         let reranker = LocalReranker::load(&path, options.clone())?;
         Ok(Loaded::Rerank(Arc::new(reranker)))
+    };
+    Ok(Plan {
+        least: need.least(),
+        most: need.total(),
+        kept: 0,
+        load: Arc::new(load),
+    })
+}
+
+fn sparse_plan(name: String, path: PathBuf) -> Result<Plan> {
+    let options = LocalSparseEmbedderOptions {
+        name: Some(name),
+        ..LocalSparseEmbedderOptions::default()
+    };
+    let need = estimate::sparse_embedder(&path, &options)?;
+    let load = move |_: usize, _: &(dyn Fn(f32) + Send + Sync)| {
+        let embedder = LocalSparseEmbedder::load(&path, options.clone())?;
+        Ok(Loaded::Sparse(Arc::new(embedder)))
     };
     Ok(Plan {
         least: need.least(),

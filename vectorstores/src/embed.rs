@@ -1,6 +1,8 @@
 //! Asking an embedder, in view of whoever traces.
 
-use corbie_core::{EmbedKind, Embedder, Embedding, Error, ErrorKind, Result};
+use corbie_core::{
+    EmbedKind, Embedder, Embedding, Error, ErrorKind, Result, SparseEmbedder, SparseVector,
+};
 use tracing::Instrument;
 
 /// A vector for each text, in order.
@@ -32,4 +34,20 @@ pub(crate) async fn embed(
     embedded.inspect_err(|error| {
         span.record("error.type", tracing::field::debug(error.kind()));
     })
+}
+
+/// Term weights for each text, in order.
+pub(crate) async fn embed_sparse(
+    embedder: &dyn SparseEmbedder,
+    texts: &[String],
+    kind: EmbedKind,
+) -> Result<Vec<SparseVector>> {
+    let vectors = embedder.embed(texts, kind).await?;
+    if vectors.len() != texts.len() {
+        let subject = format!("sparse embedder `{}`", embedder.info().model);
+        let (given, asked) = (vectors.len(), texts.len());
+        let cause = format!("it gave {given} vectors for {asked} texts");
+        return Err(Error::new(ErrorKind::Unavailable, subject, cause));
+    }
+    Ok(vectors)
 }

@@ -2,16 +2,40 @@
 //! and how they are told a filter.
 
 use corbie_core::filter::{FieldPath, Step};
-use corbie_core::{Error, ErrorKind, Filter, Range, Result};
+use corbie_core::{Error, ErrorKind, Filter, Range, Result, SparseVector, TermWeights};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// The names of the two vectors of a point.
+/// The name of a point's dense vector.
 pub(crate) const DENSE: &str = "dense";
-pub(crate) const SPARSE: &str = "sparse";
+
+/// The names of its sparse vector, by where its weights come from: what multiplies with document
+/// frequencies is decided for a name, not for a search.
+pub(crate) const COUNTED: &str = "sparse";
+pub(crate) const LEARNED: &str = "learned";
+
+/// The name under which weights of this kind are kept.
+pub(crate) fn sparse_name(weights: TermWeights) -> &'static str {
+    match weights {
+        TermWeights::Counted => COUNTED,
+        TermWeights::Learned => LEARNED,
+    }
+}
+
+/// A sparse vector that was kept under `name`.
+pub(crate) fn read_sparse(name: &str, indices: Vec<u32>, values: Vec<f32>) -> SparseVector {
+    let vector = SparseVector::from_pairs(indices.into_iter().zip(values));
+    match name == LEARNED {
+        true => vector.learned(),
+        false => vector,
+    }
+}
+
+/// The field of a point's tenant.
+pub(crate) const NAMESPACE: &str = "namespace";
 
 /// The fields whose values are looked up without reading every point.
-const INDEXED: [&str; 3] = ["document", "namespace", "source"];
+const INDEXED: [&str; 3] = ["document", NAMESPACE, "source"];
 
 /// Smaller forms of vectors, with which the graph is searched; the best are then compared exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

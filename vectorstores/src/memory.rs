@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use corbie_core::{
     BoxFuture, Chunk, Filter, Hit, Point, Query, Result, Scores, ScrollPage, SearchRequest,
-    Selection, SparseVector, VectorStore,
+    Selection, SparseVector, TermWeights, VectorStore,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -168,6 +168,9 @@ impl State {
     }
 
     fn weigh(&self, namespace: &Option<String>, query: &SparseVector) -> SparseVector {
+        if query.weights == TermWeights::Learned {
+            return query.clone();
+        }
         let none = Words::default();
         let words = self.words.get(namespace).unwrap_or(&none);
         let weigh = |(index, value): (&u32, &f32)| {
@@ -239,9 +242,11 @@ impl Entry {
         }
     }
 
+    /// The words that are counted.
     fn terms(&self) -> &[u32] {
         let sparse = self.point.sparse.as_ref();
-        sparse.map_or(&[], |sparse| &sparse.indices)
+        let counted = sparse.filter(|sparse| sparse.weights == TermWeights::Counted);
+        counted.map_or(&[], |sparse| &sparse.indices)
     }
 
     fn dense_score(&self, query: &[f32]) -> Option<f32> {
@@ -251,6 +256,9 @@ impl Entry {
     /// `None` when no term is shared.
     fn sparse_score(&self, query: &SparseVector) -> Option<f32> {
         let own = self.point.sparse.as_ref()?;
+        if own.weights != query.weights {
+            return None;
+        }
         let mut sum = None;
         for (index, weight) in query.indices.iter().zip(&query.values) {
             if let Ok(at) = own.indices.binary_search(index) {

@@ -84,7 +84,7 @@ fn smaller_vectors_and_indexed_fields_find_the_same() {
             dimension: Some(4),
             quantization,
             on_disk: true,
-            search_effort: Some(64),
+            search_effort: 32,
             indexed: vec![IndexedField {
                 field: "metadata.n".into(),
                 kind: FieldKind::Integer,

@@ -4,16 +4,22 @@
 mod kit;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use corbie_core::{ErrorKind, Point, RetrieveRequest, Retriever, Selection, ids};
+use corbie_core::testing::{ScriptedChatModel, WordSparseEmbedder, says};
+use corbie_core::{
+    BoxFuture, EmbedKind, ErrorKind, Point, Result, RetrieveRequest, Retriever, Selection,
+    SparseEmbedder, SparseEmbedderInfo, SparseVector, ids,
+};
 use corbie_vectorstores::SearchMode;
 use corbie_vectorstores::index::{
-    Cleanup, Collections, End, Index, IngestReport, Problem, SyncOptions, Verification,
+    Cleanup, Collections, End, Index, IndexParts, IngestReport, Problem, SyncOptions, Verification,
     VerifyOptions, memory_stores,
 };
+use corbie_vectorstores::retrieve::Contextualizer;
 use futures::executor::block_on;
 use kit::{CountingEmbedder, Fault, Files, LineSplitter, lasting_stores, parts, points};
+use serde_json::json;
 use tempfile::TempDir;
 
 const ROOT: &str = "/the/birds";
@@ -530,4 +536,105 @@ fn a_collection_moves_to_another_store_whole() {
         sync(&Index::open(&here, "birds", new).unwrap(), &files).restored,
         2
     );
+}
+
+/// Counts the texts that it weighs.
+struct CountingWords(AtomicUsize);
+
+impl SparseEmbedder for CountingWords {
+    fn info(&self) -> SparseEmbedderInfo {
+        WordSparseEmbedder.info()
+    }
+
+    fn embed<'a>(
+        &'a self,
+        texts: &'a [String],
+        kind: EmbedKind,
+    ) -> BoxFuture<'a, Result<Vec<SparseVector>>> {
+        self.0.fetch_add(texts.len(), Ordering::Relaxed);
+        WordSparseEmbedder.embed(texts, kind)
+    }
+}
+
+#[test]
+fn a_model_may_weigh_the_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = Files::new([
+        ("birds.md", "Ravens cache food.\nCrows use tools."),
+        ("鸟.md", "渡鸦会藏食物。"),
+    ]);
+    let counted = parts(
+        CountingEmbedder::new("m", 16),
+        lasting_stores(Fault::never()),
+    );
+    let words = Arc::new(CountingWords(AtomicUsize::new(0)));
+    let learned = IndexParts {
+        sparse: words.clone(),
+        ..counted.clone()
+    };
+    let index = Index::open(&collections(&dir), "c", learned).unwrap();
+    sync(&index, &files);
+    assert_eq!(words.0.load(Ordering::Relaxed), 3, "each chunk once");
+    files.write("birds.md", "Ravens cache food.\nJays cache acorns.");
+    sync(&index, &files);
+    assert_eq!(words.0.load(Ordering::Relaxed), 4, "only the new line");
+    let verify = VerifyOptions {
+        vectors: true,
+        ..VerifyOptions::default()
+    };
+    assert!(block_on(index.verify(verify, &())).unwrap().is_sound());
+    let retriever = index.retriever(SearchMode::Keyword);
+    let hits = block_on(retriever.retrieve(RetrieveRequest::new("acorns"))).unwrap();
+    assert_eq!(hits[0].chunk.text.trim_end(), "Jays cache acorns.");
+    assert_eq!(hits[0].score, 36.0, "the product of the two weights");
+    drop((index, retriever));
+
+    let error = Index::open(&collections(&dir), "c", counted.clone())
+        .err()
+        .unwrap();
+    assert_eq!(error.kind(), &ErrorKind::Mismatch);
+    let hint = "corbie index rebuild --collection c --sparse bm25";
+    assert!(error.to_string().contains(hint), "{error}");
+    let info = collections(&dir).info("c").unwrap();
+    assert_eq!(info.sparse.unwrap().model, "words");
+    let collections = collections(&dir);
+    let rebuild = Index::rebuild(&collections, "c", counted, &());
+    let (index, _) = block_on(rebuild).unwrap();
+    assert_eq!(found(&index, "acorns")[0].trim_end(), "Jays cache acorns.");
+    assert!(block_on(index.verify(verify, &())).unwrap().is_sound());
+}
+
+#[test]
+fn a_model_may_say_where_chunks_stand() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = Files::new([("birds.md", "They cache food.\nThey use tools.")]);
+    let about = |text: &str| says(json!({ "context": text }).to_string());
+    let model = ScriptedChatModel::new([
+        about("About ravens."),
+        about("About crows."),
+        about("About jays."),
+    ]);
+    let parts = IndexParts {
+        contexts: Some(Contextualizer::new(Arc::new(model))),
+        ..parts(
+            CountingEmbedder::new("m", 16),
+            lasting_stores(Fault::never()),
+        )
+    };
+    let index = Index::open(&collections(&dir), "c", parts).unwrap();
+    assert_eq!(sync(&index, &files).chunks, 2);
+    assert_eq!(found(&index, "crows"), ["They use tools."]);
+    assert_eq!(sync(&index, &files).chunks, 0, "nothing is asked again");
+    files.write(
+        "birds.md",
+        "They cache food.\nThey use tools.\nThey cache acorns.",
+    );
+    assert_eq!(sync(&index, &files).chunks, 1, "only the new line");
+    assert_eq!(found(&index, "jays"), ["They cache acorns."]);
+    assert_eq!(found(&index, "crows"), ["They use tools."]);
+    let verify = VerifyOptions {
+        vectors: true,
+        ..VerifyOptions::default()
+    };
+    assert!(block_on(index.verify(verify, &())).unwrap().is_sound());
 }

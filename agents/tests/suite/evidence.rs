@@ -110,7 +110,7 @@ async fn searched(entries: &[&Value]) -> StoreRetriever {
     StoreRetriever {
         store: Arc::new(store),
         embedder: None,
-        bm25,
+        sparse: Arc::new(bm25),
         mode: SearchMode::Keyword,
     }
 }

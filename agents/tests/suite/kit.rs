@@ -82,7 +82,7 @@ pub async fn collection(documents: &[Document], overlap: usize) -> StoreRetrieve
     StoreRetriever {
         store: Arc::new(store),
         embedder: Some(Arc::new(embedder)),
-        bm25,
+        sparse: Arc::new(bm25),
         mode: SearchMode::Hybrid,
     }
 }

@@ -74,7 +74,7 @@ async fn search(args: &crate::args::BenchSearchArgs) -> Result<Value> {
             crate::args::QuantizationKind::Binary => Quantization::Binary,
         },
         on_disk: args.on_disk,
-        search_effort: args.effort,
+        search_effort: args.effort.unwrap_or(EdgeOptions::default().search_effort),
         indexed: vec![IndexedField {
             field: bench_field().into(),
             kind: FieldKind::Integer,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use corbie_vectorstores::index::{
-    CollectionInfo, Collections, End, Index, IndexParts, Problem, Stores, VerifyOptions,
+    CollectionInfo, Collections, End, Index, Problem, Stores, VerifyOptions,
 };
 use serde_json::{Value, json, to_value};
 
@@ -123,12 +123,12 @@ pub async fn index(app: &App, command: IndexCommand) -> Result<ExitCode> {
 }
 
 async fn rebuild(app: &App, collection: &str) -> Result<ExitCode> {
-    let info = app.collections.info(collection)?;
     // With the embedding model in force: to change it is what rebuilding is for.
-    let parts = IndexParts {
-        stores: app.stores(Some(&info))?,
-        ..app.parts(None).await?
+    let info = CollectionInfo {
+        embedder: None,
+        ..app.collections.info(collection)?
     };
+    let parts = app.parts(Some(&info)).await?;
     let (_, report) = Index::rebuild(&app.collections, collection, parts, &()).await?;
     let chunks = report.chunks;
     match app.output.is_json() {
@@ -212,6 +212,7 @@ fn row(info: &CollectionInfo) -> Value {
         "bytes": info.bytes,
         "model": model(info),
         "dimension": info.embedder.as_ref().map(|embedder| embedder.dimension),
+        "sparse": info.sparse.as_ref().map_or("bm25", |sparse| &sparse.model),
         "store": info.store,
         "owner": info.owner.as_ref().map(|owner| owner.pid),
     })

@@ -31,8 +31,13 @@ pub async fn retrieval(app: &App, args: EvalRetrievalArgs) -> Result<ExitCode> {
                 .map(|s| Arc::new(s) as Arc<dyn Splitter>)
         })
         .transpose()?;
+    let sparse = match mode {
+        SearchMode::Dense => None,
+        SearchMode::Keyword | SearchMode::Hybrid => app.sparse_embedder(None).await?,
+    };
     let options = EvalOptions {
         mode,
+        sparse,
         embedder: embedder.filter(|_| mode != SearchMode::Keyword),
         splitter,
         ..EvalOptions::default()

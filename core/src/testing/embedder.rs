@@ -90,7 +90,7 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
         })
 }
 
-fn fnv1a(word: &str) -> u64 {
+pub(super) fn fnv1a(word: &str) -> u64 {
     word.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })

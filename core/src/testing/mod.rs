@@ -8,6 +8,7 @@
 //! | a chat model | [`ScriptedChatModel`], which says what it is told ([`says`], [`call`], [`calls`]) and checks what it is asked ([`Step`]); real answers again: [`Replay`](crate::record::Replay) |
 //! | a tool | [`ScriptedTool`], which gives what it is told and remembers its calls |
 //! | an embedder | [`HashEmbedder`], whose vectors follow shared words |
+//! | a sparse embedder | [`WordSparseEmbedder`], whose terms are words |
 //! | a reranker | [`WordReranker`], which counts them |
 //! | a journal | [`MemoryJournal`]; one that dies: [`DyingJournal`] |
 //! | a clock | [`FakeClock`] |
@@ -21,6 +22,7 @@ mod journal;
 mod reranker;
 mod script;
 mod scripted;
+mod sparse;
 mod tool;
 
 pub mod conformance;
@@ -31,4 +33,5 @@ pub use journal::{DyingJournal, MemoryJournal};
 pub use reranker::WordReranker;
 pub use script::{Step, call, calls, says};
 pub use scripted::ScriptedChatModel;
+pub use sparse::WordSparseEmbedder;
 pub use tool::ScriptedTool;

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::thread;
 
 use candle_core::Device;
-use corbie_core::{Error, ErrorKind, Result, SparseVector, TokenCounter};
+use corbie_core::{
+    BoxFuture, EmbedKind, Error, ErrorKind, Result, SparseEmbedder, SparseEmbedderInfo,
+    SparseVector, TermWeights, TokenCounter,
+};
 use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::batcher::Batcher;
 use super::config::EncoderConfig;
-use super::embedder::{directory_name, joined, read_tokenizer};
+use super::embedder::{directory_name, fingerprint, joined, read_tokenizer};
 use super::files::{self, unsupported};
 use super::forward::CpuEncoder;
 use super::layers::Head;
@@ -46,7 +49,7 @@ impl Default for LocalSparseEmbedderOptions {
 /// The indices of its vectors are token ids. It computes on a thread of its own, which calls at
 /// the same time share; a text's vector depends on that text alone, bit for bit.
 pub struct LocalSparseEmbedder {
-    model: String,
+    info: SparseEmbedderInfo,
     tokenizer: Arc<TextTokenizer>,
     batcher: Batcher<SparseVector>,
 }
@@ -63,58 +66,73 @@ impl LocalSparseEmbedder {
         let config = EncoderConfig::read(dir)?;
         let weights = WeightFile::open(dir)?;
         let tokenizer_json = files::tokenizer(dir)?;
-        let (tokenizer, model) = thread::scope(|scope| {
+        let (fingerprint, tokenizer, model) = thread::scope(|scope| {
+            let fingerprint = scope.spawn(|| {
+                let parts = [
+                    ("term weights", format!("{pooling:?}")),
+                    ("max tokens", format!("{:?}", recipe.max_tokens)),
+                    ("lowercase", recipe.lowercase.to_string()),
+                ];
+                fingerprint(dir, &parts, &tokenizer_json, std::iter::once(&weights))
+            });
             let tokenizer = scope.spawn(|| read_tokenizer(dir, &tokenizer_json, &config, &recipe));
             let model = weights.weights(&config, &Device::Cpu).and_then(|weights| {
                 let head = language_model(&config, &weights)?;
                 Ok((CpuEncoder::new(&config, &weights)?, head))
             });
-            (joined(tokenizer), model)
+            (joined(fingerprint), joined(tokenizer), model)
         });
         let (tokenizer, (encoder, head)) = (tokenizer??, model?);
         let hidden = config.hidden;
-        let model = options.name.unwrap_or_else(|| directory_name(dir));
+        let info = SparseEmbedderInfo {
+            model: options.name.unwrap_or_else(|| directory_name(dir)),
+            fingerprint: fingerprint??,
+            weights: TermWeights::Learned,
+        };
         Ok(Self {
             batcher: Batcher::spawn(
-                format!("sparse embedder `{model}`"),
+                format!("sparse embedder `{}`", info.model),
                 encoder,
                 options.max_tokens_per_batch,
                 Box::new(move |rows| pooling.pool(rows, hidden, &head)),
             )?,
-            model,
+            info,
             tokenizer: Arc::new(tokenizer),
         })
-    }
-
-    /// The name it reports.
-    pub fn model(&self) -> &str {
-        &self.model
     }
 
     /// Its token counter: what is longer than the limit is cut off.
     pub fn tokens(&self) -> &dyn TokenCounter {
         &*self.tokenizer
     }
+}
 
-    /// One vector for each text, in order. Dropping the future ends the work.
-    ///
-    /// # Errors
-    ///
-    /// When a text cannot be tokenized, or the model's files do not fit together.
-    pub async fn embed(&self, texts: &[String]) -> Result<Vec<SparseVector>> {
+impl SparseEmbedder for LocalSparseEmbedder {
+    fn info(&self) -> SparseEmbedderInfo {
+        self.info.clone()
+    }
+
+    /// Documents and queries alike. Dropping the future ends the work.
+    fn embed<'a>(
+        &'a self,
+        texts: &'a [String],
+        _kind: EmbedKind,
+    ) -> BoxFuture<'a, Result<Vec<SparseVector>>> {
         let (tokenizer, texts) = (Arc::clone(&self.tokenizer), texts.to_vec());
         let encode = move || {
             let encode = |text: &String| tokenizer.encode("", text);
             texts.par_iter().map(encode).collect()
         };
-        self.batcher.run(encode).await
+        Box::pin(self.batcher.run(encode))
     }
 }
 
 impl std::fmt::Debug for LocalSparseEmbedder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut fields = f.debug_struct("LocalSparseEmbedder");
-        fields.field("model", &self.model).finish_non_exhaustive()
+        fields
+            .field("model", &self.info.model)
+            .finish_non_exhaustive()
     }
 }
 
@@ -171,7 +189,12 @@ impl SpladePooling {
         let terms = weights.into_iter().enumerate();
         let terms = terms.filter(|(_, weight)| *weight > 0.0);
         let (indices, values) = terms.map(|(index, weight)| (index as u32, weight)).unzip();
-        SparseVector { indices, values }
+        let weights = TermWeights::Learned;
+        SparseVector {
+            indices,
+            values,
+            weights,
+        }
     }
 
     fn saturate(self, score: f32) -> f32 {

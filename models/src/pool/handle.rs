@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use corbie_core::{
     BoxFuture, ChatEvent, ChatModel, ChatModelInfo, ChatRequest, ChatStream, EmbedKind, Embedder,
-    EmbedderInfo, Embedding, ErrorKind, Reranker, Result, TokenCounter,
+    EmbedderInfo, Embedding, Error, ErrorKind, Reranker, Result, SparseEmbedder,
+    SparseEmbedderInfo, SparseVector, TokenCounter,
 };
 use futures::{StreamExt, stream};
 
@@ -30,6 +31,12 @@ struct EmbedderHandle {
 /// A reranker of the pool.
 struct RerankerHandle {
     held: Held,
+}
+
+/// A sparse embedder of the pool.
+struct SparseHandle {
+    held: Held,
+    info: SparseEmbedderInfo,
 }
 
 /// A handle of the chat model in use.
@@ -56,7 +63,20 @@ pub(super) fn reranker(model: &Pinned) -> Result<Arc<dyn Reranker>> {
     Ok(Arc::new(RerankerHandle { held: model.hold() }))
 }
 
+/// A handle of the sparse embedder in use.
+pub(super) fn sparse(model: &Pinned) -> Result<Arc<dyn SparseEmbedder>> {
+    Ok(Arc::new(SparseHandle {
+        info: sparse_part(model)?.info(),
+        held: model.hold(),
+    }))
+}
+
 impl Held {
+    fn changed(&self) -> Error {
+        let cause = "its files have changed since it was opened: its vectors are others";
+        error(ErrorKind::Mismatch, &self.key, cause).hint("open the collection again")
+    }
+
     /// The model, loaded where it is not here.
     async fn pinned(&self, deadline: Option<Instant>) -> Result<Pinned> {
         pinned(&self.shared, &self.key, deadline, &silent).await
@@ -127,9 +147,7 @@ impl Embedder for EmbedderHandle {
             let model = self.held.pinned(None).await?;
             let (embedder, face) = embedder_parts(&model)?;
             if face.info != self.face.info {
-                let cause = "its files have changed since it was opened: its vectors are others";
-                return Err(error(ErrorKind::Mismatch, &self.held.key, cause)
-                    .hint("open the collection again"));
+                return Err(self.held.changed());
             }
             embedder.embed(texts, kind).await
         })
@@ -145,6 +163,27 @@ impl Reranker for RerankerHandle {
         Box::pin(async move {
             let model = self.held.pinned(None).await?;
             reranker_part(&model)?.rerank(question, passages).await
+        })
+    }
+}
+
+impl SparseEmbedder for SparseHandle {
+    fn info(&self) -> SparseEmbedderInfo {
+        self.info.clone()
+    }
+
+    fn embed<'a>(
+        &'a self,
+        texts: &'a [String],
+        kind: EmbedKind,
+    ) -> BoxFuture<'a, Result<Vec<SparseVector>>> {
+        Box::pin(async move {
+            let model = self.held.pinned(None).await?;
+            let embedder = sparse_part(&model)?;
+            if embedder.info() != self.info {
+                return Err(self.held.changed());
+            }
+            embedder.embed(texts, kind).await
         })
     }
 }
@@ -166,6 +205,13 @@ pub(super) fn embedder_parts(model: &Pinned) -> Result<(&Arc<dyn Embedder>, &Arc
 pub(super) fn reranker_part(model: &Pinned) -> Result<&Arc<dyn Reranker>> {
     match model.model()? {
         Loaded::Rerank(reranker) => Ok(reranker),
+        _ => Err(model.misplaced()),
+    }
+}
+
+fn sparse_part(model: &Pinned) -> Result<&Arc<dyn SparseEmbedder>> {
+    match model.model()? {
+        Loaded::Sparse(embedder) => Ok(embedder),
         _ => Err(model.misplaced()),
     }
 }

@@ -39,6 +39,7 @@ use std::time::{Duration, SystemTime};
 
 use corbie_core::{
     ChatModel, ChatRequest, EmbedKind, Embedder, Error, ErrorKind, Message, Reranker, Result,
+    SparseEmbedder,
 };
 use serde::Serialize;
 
@@ -168,6 +169,19 @@ impl ModelPool {
         handle::reranker(&self.model(Duty::Rerank, name, report).await?)
     }
 
+    /// A handle of the sparse embedder called `name`, which is in memory when this returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`ModelPool::chat`].
+    pub async fn sparse_embedder(
+        &self,
+        name: &str,
+        report: Report<'_>,
+    ) -> Result<Arc<dyn SparseEmbedder>> {
+        handle::sparse(&self.model(Duty::Sparse, name, report).await?)
+    }
+
     /// Loads the model called `name` and lets it compute a little, so that the first request
     /// finds everything in place.
     ///
@@ -187,6 +201,7 @@ impl ModelPool {
             }
             Loaded::Embed(model, _) => model.embed(&[text], EmbedKind::Query).await.map(drop),
             Loaded::Rerank(model) => model.rerank("a", &[text]).await.map(drop),
+            Loaded::Sparse(model) => model.embed(&[text], EmbedKind::Query).await.map(drop),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use corbie_core::{
     BoxFuture, ChatModel, ChatModelInfo, ChatRequest, Embedder, EmbedderInfo, Reranker, Result,
-    TokenCounter,
+    SparseEmbedder, TokenCounter,
 };
 use serde::Serialize;
 
@@ -20,6 +20,8 @@ pub enum Duty {
     Embed,
     /// To score passages.
     Rerank,
+    /// To weigh the terms of texts.
+    Sparse,
 }
 
 impl Duty {
@@ -29,6 +31,7 @@ impl Duty {
             Self::Chat => "chat",
             Self::Embed => "embed",
             Self::Rerank => "rerank",
+            Self::Sparse => "sparse",
         }
     }
 }
@@ -73,6 +76,8 @@ pub enum Loaded {
     Embed(Arc<dyn Embedder>, Arc<EmbedderFace>),
     /// For [`Duty::Rerank`].
     Rerank(Arc<dyn Reranker>),
+    /// For [`Duty::Sparse`].
+    Sparse(Arc<dyn SparseEmbedder>),
 }
 
 /// What of a chat model stays when its weights go. None of it may hold the weights.

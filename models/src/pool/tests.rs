@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use corbie_core::testing::{HashEmbedder, ScriptedChatModel, WordCounter, WordReranker};
+use corbie_core::testing::{
+    HashEmbedder, ScriptedChatModel, WordCounter, WordReranker, WordSparseEmbedder,
+};
 use corbie_core::{
     BoxFuture, ChatEvent, ChatModel, ChatModelInfo, ChatStream, EmbedderInfo, Embedding,
     FinishReason, TokenCounter, Usage,
@@ -173,6 +175,7 @@ impl Script {
                 Loaded::Embed(Arc::new(model), Arc::new(face))
             }
             Duty::Rerank => Loaded::Rerank(Arc::new(WordReranker)),
+            Duty::Sparse => Loaded::Sparse(Arc::new(WordSparseEmbedder)),
         })
     }
 }
@@ -599,7 +602,7 @@ fn one_name_may_have_several_duties() {
     let script = Script::of(&[("m", 2)]);
     let pool = script.pool(10);
     block_on(async {
-        for duty in [Duty::Embed, Duty::Rerank] {
+        for duty in [Duty::Embed, Duty::Rerank, Duty::Sparse] {
             pool.warm_up(duty, "m", &silent).await.unwrap();
         }
         let embedder = pool.embedder("m", &silent).await.unwrap();
@@ -609,15 +612,22 @@ fn one_name_may_have_several_duties() {
         assert_eq!(embedder.tokens().limit(), 64);
         let reranker = pool.reranker("m", &silent).await.unwrap();
         assert_eq!(reranker.rerank("raven", &texts).await.unwrap(), [1.0]);
+        let sparse = pool.sparse_embedder("m", &silent).await.unwrap();
+        assert_eq!(sparse.info(), WordSparseEmbedder.info());
+        let weights = sparse.embed(&texts, EmbedKind::Query).await.unwrap();
+        assert_eq!(weights[0].values, [5.0]);
         let unknown = pool.embedder("n", &silent).await.err().unwrap();
         assert_eq!(unknown.kind(), &ErrorKind::NotFound);
     });
     let events = script.events();
     let loads = events.iter().filter(|it| it.starts_with("load")).count();
-    assert_eq!(loads, 2, "{events:?}");
-    assert_eq!(pool.status().taken, 4);
+    assert_eq!(loads, 3, "{events:?}");
+    assert_eq!(pool.status().taken, 6);
     let duties = pool.status().models.into_iter().map(|it| it.duty);
-    assert_eq!(duties.collect::<Vec<_>>(), [Duty::Embed, Duty::Rerank]);
+    assert_eq!(
+        duties.collect::<Vec<_>>(),
+        [Duty::Embed, Duty::Rerank, Duty::Sparse]
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use corbie_core::testing::conformance;
-use corbie_core::{EmbedKind, Embedder, Reranker, SparseVector};
+use corbie_core::{EmbedKind, Embedder, Reranker, SparseEmbedder, SparseVector};
 use corbie_models::encoder::{
     LocalEmbedderOptions, LocalReranker, LocalRerankerOptions, LocalSparseEmbedder,
     LocalSparseEmbedderOptions, StaticEmbedder, load_embedder,
@@ -164,7 +164,7 @@ fn sparse_embedders_of_every_family() {
     for case in &cases {
         let options = LocalSparseEmbedderOptions::default();
         let embedder = case.load(|dir| LocalSparseEmbedder::load(dir, options));
-        let vectors = block_on(embedder.embed(&families.texts)).unwrap();
+        let vectors = block_on(embedder.embed(&families.texts, EmbedKind::Document)).unwrap();
         let wide = |vector: &SparseVector, size: usize| {
             let mut wide = vec![0.0; size];
             for (index, value) in vector.indices.iter().zip(&vector.values) {
@@ -181,10 +181,13 @@ fn sparse_embedders_of_every_family() {
         for (vector, text) in vectors.iter().zip(&families.texts) {
             assert!(vector.indices.is_sorted_by(|a, b| a < b));
             assert!(vector.values.iter().all(|value| *value > 0.0));
-            let alone = block_on(embedder.embed(std::slice::from_ref(text))).unwrap();
+            let text = std::slice::from_ref(text);
+            let alone = block_on(embedder.embed(text, EmbedKind::Query)).unwrap();
             assert_eq!(alone[0], *vector, "the same vector alone and in a batch");
         }
-        assert!(block_on(embedder.embed(&[])).unwrap().is_empty());
+        let none = block_on(embedder.embed(&[], EmbedKind::Document)).unwrap();
+        assert!(none.is_empty());
+        block_on(conformance::sparse_embedder(&embedder));
     }
 }
 

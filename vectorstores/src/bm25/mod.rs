@@ -11,7 +11,9 @@ mod terms;
 
 use std::collections::HashMap;
 
-use corbie_core::SparseVector;
+use corbie_core::{
+    BoxFuture, EmbedKind, Result, SparseEmbedder, SparseEmbedderInfo, SparseVector, TermWeights,
+};
 
 pub use language::Language;
 pub use terms::{Term, TermKind};
@@ -117,6 +119,28 @@ impl Bm25 {
     }
 }
 
+impl SparseEmbedder for Bm25 {
+    fn info(&self) -> SparseEmbedderInfo {
+        SparseEmbedderInfo {
+            model: "bm25".to_owned(),
+            fingerprint: self.identity(),
+            weights: TermWeights::Counted,
+        }
+    }
+
+    fn embed<'a>(
+        &'a self,
+        texts: &'a [String],
+        kind: EmbedKind,
+    ) -> BoxFuture<'a, Result<Vec<SparseVector>>> {
+        let embed = move |text: &String| match kind {
+            EmbedKind::Document => self.document(text),
+            EmbedKind::Query => self.query(text),
+        };
+        Box::pin(async move { Ok(texts.iter().map(embed).collect()) })
+    }
+}
+
 /// Characters of a run do not count beside their pairs.
 fn length(terms: &[Term]) -> usize {
     let counts = |term: &&Term| term.kind != TermKind::Character;
@@ -153,6 +177,12 @@ mod tests {
             assert!(Bm25::default().document(text).is_empty(), "{text:?}");
             assert!(Bm25::default().query(text).is_empty(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn it_keeps_the_laws_of_sparse_embedders() {
+        let bm25 = Bm25::default();
+        futures::executor::block_on(corbie_core::testing::conformance::sparse_embedder(&bm25));
     }
 
     #[test]

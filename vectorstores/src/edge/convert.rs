@@ -10,7 +10,7 @@ use qdrant_edge::{
 };
 use uuid::Uuid;
 
-use crate::engine::{DENSE, SPARSE};
+use crate::engine::{COUNTED, DENSE, LEARNED, read_sparse, sparse_name};
 
 /// A point as the engine keeps it.
 pub(super) fn to_engine(point: Point) -> Result<PointStructPersisted> {
@@ -25,7 +25,7 @@ pub(super) fn to_engine(point: Point) -> Result<PointStructPersisted> {
     }
     if let Some(sparse) = point.sparse.filter(|sparse| !sparse.is_empty()) {
         vectors.insert(
-            SPARSE.into(),
+            sparse_name(sparse.weights).into(),
             VectorPersisted::Sparse(engine_sparse(&sparse)),
         );
     }
@@ -61,12 +61,13 @@ pub(super) fn vectors(
         Some(VectorInternal::Dense(dense)) => Some(dense),
         _ => None,
     };
-    let sparse = match named.remove(SPARSE) {
-        Some(VectorInternal::Sparse(sparse)) => Some(SparseVector::from_pairs(
-            sparse.indices.into_iter().zip(sparse.values),
-        )),
+    let mut sparse = |name| match named.remove(name) {
+        Some(VectorInternal::Sparse(sparse)) => {
+            Some(read_sparse(name, sparse.indices, sparse.values))
+        }
         _ => None,
     };
+    let sparse = sparse(COUNTED).or_else(|| sparse(LEARNED));
     (dense, sparse)
 }
 

@@ -6,6 +6,7 @@
 //! the graph index, in the background and after enough new points, and until then search
 //! is exact.
 
+mod config;
 mod convert;
 mod filter;
 mod shard;
@@ -43,9 +44,9 @@ pub struct EdgeOptions {
     /// Leaves the exact vectors on disk until one is asked for: with a quantization, a quarter of
     /// the memory or less.
     pub on_disk: bool,
-    /// How many candidates a search in the graph index keeps: more find more, later. `None`: what
-    /// the engine thinks right.
-    pub search_effort: Option<usize>,
+    /// How many candidates a search in the graph index keeps, and never fewer than it is to find:
+    /// more find more, later.
+    pub search_effort: usize,
     /// Which fields of the metadata are often filtered by: their values are looked up instead of
     /// read from every point.
     pub indexed: Vec<IndexedField>,
@@ -59,7 +60,7 @@ impl Default for EdgeOptions {
             threads: 4,
             quantization: Quantization::None,
             on_disk: false,
-            search_effort: None,
+            search_effort: 64,
             indexed: Vec::new(),
         }
     }

@@ -5,25 +5,24 @@ use std::path::{Path, PathBuf};
 
 use corbie_core::{
     Chunk, Error, ErrorKind, Filter, Hit, Point, Query, Result, Scores, ScrollPage, SearchRequest,
-    Selection, SparseVector,
+    Selection, SparseVector, TermWeights,
 };
 use qdrant_edge::{
-    BinaryQuantizationConfig, CountRequest, CreateIndex, Distance, EdgeConfig, EdgeShard,
-    EdgeSparseVectorParams, EdgeVectorParams, FieldIndexOperations, Filter as EngineFilter,
-    IdfCorpusParams, IdfParams, JsonPath, Memory, Modifier, NamedQuery, OperationResult,
-    PayloadFieldSchema, PayloadSchemaType, PointId, PointInsertOperations, PointOperations,
-    QuantizationConfig, QueryEnum, QueryRequest, RetrieveRequest, ScalarQuantizationConfig,
-    ScalarType, ScoringQuery, ScrollRequest, SearchParams, UpdateOperation, VectorInternal,
-    WithPayloadInterface, WithVector,
+    AcornSearchParams, CountRequest, CreateIndex, EdgeConfig, EdgeShard, FieldIndexOperations,
+    Filter as EngineFilter, IdfCorpusParams, IdfParams, JsonPath, NamedQuery, OperationResult,
+    PayloadFieldSchema, PointId, PointInsertOperations, PointOperations, QuantizationSearchParams,
+    QueryBatchRequest, QueryEnum, QueryRequest, RetrieveRequest, ScoredPoint, ScoringQuery,
+    ScrollRequest, SearchParams, UpdateOperation, VectorInternal, WithPayloadInterface, WithVector,
 };
 use serde_json::to_value;
 use uuid::Uuid;
 
+use super::config::{config, field_index, learned_weights};
 use super::convert::{engine_sparse, from_payload, to_engine, uuid, vectors};
 use super::filter::EngineTerms;
 use super::{EdgeOptions, failure};
 use crate::engine::{
-    DENSE, FieldKind, IndexedField, Quantization, SPARSE, check_dimension, indexed, only, translate,
+    DENSE, IndexedField, LEARNED, NAMESPACE, check_dimension, indexed, only, sparse_name, translate,
 };
 use crate::rank::{Ranked, check_query, fuse, fusion_depth, keep_best, note};
 
@@ -34,7 +33,7 @@ pub(super) struct Shard {
     shard: EdgeShard,
     folder: PathBuf,
     dimension: Option<usize>,
-    search_effort: Option<usize>,
+    search_effort: usize,
 }
 
 impl Shard {
@@ -46,7 +45,20 @@ impl Shard {
                 let dimension = kept.vectors.get(DENSE).map(|vector| vector.size);
                 let subject = format!("vector store {}", folder.display());
                 check_dimension(&subject, dimension, options.dimension)?;
-                EdgeShard::load(folder, Some(config(options)))
+                let mut config = config(options);
+                let names = |config: &EdgeConfig| config.sparse_vectors.contains_key(LEARNED);
+                let older = !names(&kept);
+                if older {
+                    config.sparse_vectors.remove(LEARNED);
+                }
+                EdgeShard::load(folder, Some(config)).and_then(|shard| {
+                    // One of before there were learned weights.
+                    if older {
+                        shard.update(learned_weights()?)?;
+                        shard.flush()?;
+                    }
+                    Ok(shard)
+                })
             }
             None => EdgeShard::new(folder, config(options)),
         };
@@ -64,21 +76,16 @@ impl Shard {
     fn index_fields(&self, more: &[IndexedField]) -> Result<()> {
         let kept = self.check(self.shard.info())?.payload_schema;
         for (field, kind) in indexed(more)? {
+            let links = field == NAMESPACE;
             let field_name: JsonPath = field.parse().map_err(|()| {
                 Error::new(ErrorKind::Internal, field, "the engine takes no such field")
             })?;
             if kept.contains_key(&field_name) {
                 continue;
             }
-            let kind = match kind {
-                FieldKind::Keyword => PayloadSchemaType::Keyword,
-                FieldKind::Integer => PayloadSchemaType::Integer,
-                FieldKind::Float => PayloadSchemaType::Float,
-                FieldKind::Bool => PayloadSchemaType::Bool,
-            };
             let index = CreateIndex {
                 field_name,
-                field_schema: Some(PayloadFieldSchema::FieldType(kind)),
+                field_schema: Some(PayloadFieldSchema::FieldParams(field_index(kind, links))),
             };
             self.write(UpdateOperation::FieldIndexOperation(
                 FieldIndexOperations::CreateIndex(index),
@@ -212,7 +219,7 @@ impl Shard {
                 ranked
             }
             Query::Sparse(query) => {
-                let ranked = self.by_words(query, corpus, filter, limit)?;
+                let (ranked, _) = self.by_words(query, corpus, filter, limit, &[])?;
                 note(&mut scores, &ranked, |scores| &mut scores.sparse);
                 ranked
             }
@@ -222,15 +229,20 @@ impl Shard {
                 dense_weight,
             } => {
                 let depth = fusion_depth(limit);
-                let meaning = self.by_meaning(dense, filter.clone(), depth)?;
-                let words = self.by_words(sparse, corpus.clone(), filter, depth)?;
+                let mut meaning = self.by_meaning(dense, filter.clone(), depth)?;
+                // What one mode found, the other is asked about too: the words at once, as their
+                // frequencies take longest to count.
+                let found =
+                    |ranked: &[Ranked]| -> Vec<Uuid> { ranked.iter().map(|(id, _)| *id).collect() };
+                let also = found(&meaning);
+                let (mut words, also) = self.by_words(sparse, corpus, filter, depth, &also)?;
                 let mut best = fuse(&[(*dense_weight, &meaning), (1.0, &words)]);
                 best.truncate(limit);
-                // What one mode found, the other is asked about too.
-                let ids: Vec<Uuid> = best.iter().map(|(id, _)| *id).collect();
-                let only = only(&EngineTerms, &ids);
-                let meaning = self.by_meaning(dense, Some(only.clone()), best.len())?;
-                let words = self.by_words(sparse, corpus, Some(only), best.len())?;
+                words.extend(also);
+                let mut missing = found(&best);
+                missing.retain(|id| meaning.iter().all(|(found, _)| found != id));
+                let only = only(&EngineTerms, &missing);
+                meaning.extend(self.by_meaning(dense, Some(only), missing.len())?);
                 note(&mut scores, &meaning, |scores| &mut scores.dense);
                 note(&mut scores, &words, |scores| &mut scores.sparse);
                 best
@@ -246,31 +258,61 @@ impl Shard {
         limit: usize,
     ) -> Result<Vec<Ranked>> {
         let query = NamedQuery::new(VectorInternal::Dense(query.to_vec()), DENSE);
+        // Without a look at the neighbours' neighbours, a filter that few points pass cuts the
+        // graph to pieces: at one in ten, a tenth of the nearest were found. How many pass, the
+        // engine only guesses where no index of the field says it: so whatever the filter.
+        let acorn = AcornSearchParams {
+            enable: true,
+            max_selectivity: Some(1.0.into()),
+        };
         let params = SearchParams {
-            hnsw_ef: self.search_effort.map(|effort| effort.max(limit)),
+            hnsw_ef: Some(self.search_effort.max(limit)),
+            // What was found by smaller vectors is scored by the whole ones.
+            quantization: Some(QuantizationSearchParams {
+                ignore: false,
+                rescore: Some(true),
+                oversampling: None,
+            }),
+            acorn: filter.is_some().then_some(acorn),
             ..SearchParams::default()
         };
         self.rank(QueryEnum::Nearest(query), filter, params, limit)
     }
 
+    /// The best points, and what those of `also` score.
     fn by_words(
         &self,
         query: &SparseVector,
         corpus: EngineFilter,
         filter: Option<EngineFilter>,
         limit: usize,
-    ) -> Result<Vec<Ranked>> {
+        also: &[Uuid],
+    ) -> Result<(Vec<Ranked>, Vec<Ranked>)> {
         if query.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Default::default());
         }
-        let query = NamedQuery::new(VectorInternal::Sparse(engine_sparse(query)), SPARSE);
         // The engine's own statistics count deleted points until it tidies up; over a corpus,
         // even that of all points, it counts the living.
+        let counted = query.weights == TermWeights::Counted;
         let params = SearchParams {
-            idf: Some(IdfParams::Corpus(IdfCorpusParams { corpus })),
+            idf: counted.then_some(IdfParams::Corpus(IdfCorpusParams { corpus })),
             ..SearchParams::default()
         };
-        self.rank(QueryEnum::Nearest(query), filter, params, limit)
+        let name = sparse_name(query.weights);
+        let query = NamedQuery::new(VectorInternal::Sparse(engine_sparse(query)), name);
+        let query = QueryEnum::Nearest(query);
+        if also.is_empty() {
+            return Ok((self.rank(query, filter, params, limit)?, Vec::new()));
+        }
+        // Together, so that frequencies are counted once.
+        let queries = vec![
+            ranking(query.clone(), filter, params.clone(), limit),
+            ranking(query, Some(only(&EngineTerms, also)), params, also.len()),
+        ];
+        let found = self.check(self.shard.query_batch(QueryBatchRequest { queries }))?;
+        let mut found = found.into_iter().map(ranked);
+        let best = found.next().unwrap_or_default();
+        Ok((keep_best(best, limit), found.next().unwrap_or_default()))
     }
 
     fn rank(
@@ -283,15 +325,9 @@ impl Shard {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        let request = QueryRequest {
-            query: Some(ScoringQuery::Vector(query)),
-            filter,
-            params: Some(params),
-            ..QueryRequest::new(limit)
-        };
+        let request = ranking(query, filter, params, limit);
         let found = self.check(self.shard.query(request))?;
-        let ranked: Vec<Ranked> = found.iter().map(|p| (uuid(p.id), p.score)).collect();
-        Ok(keep_best(ranked, limit))
+        Ok(keep_best(ranked(found), limit))
     }
 
     fn hits(&self, best: Vec<Ranked>, scores: &HashMap<Uuid, Scores>) -> Result<Vec<Hit>> {
@@ -364,6 +400,24 @@ impl Shard {
     }
 }
 
+fn ranking(
+    query: QueryEnum,
+    filter: Option<EngineFilter>,
+    params: SearchParams,
+    limit: usize,
+) -> QueryRequest {
+    QueryRequest {
+        query: Some(ScoringQuery::Vector(query)),
+        filter,
+        params: Some(params),
+        ..QueryRequest::new(limit)
+    }
+}
+
+fn ranked(found: Vec<ScoredPoint>) -> Vec<Ranked> {
+    found.into_iter().map(|p| (uuid(p.id), p.score)).collect()
+}
+
 fn point(record: qdrant_edge::Record) -> Result<Point> {
     let (dense, sparse) = vectors(record.vector);
     Ok(Point {
@@ -371,52 +425,4 @@ fn point(record: qdrant_edge::Record) -> Result<Point> {
         sparse,
         ..from_payload(record.payload)?
     })
-}
-
-fn config(options: &EdgeOptions) -> EdgeConfig {
-    let sparse = EdgeSparseVectorParams {
-        modifier: Some(Modifier::Idf),
-        ..EdgeSparseVectorParams::default()
-    };
-    let config = EdgeConfig::builder().sparse_vector(SPARSE, sparse);
-    let Some(size) = options.dimension else {
-        return config.build();
-    };
-    let memory = match options.on_disk {
-        true => Memory::Cold,
-        false => Memory::Cached,
-    };
-    let dense = EdgeVectorParams::builder(size, Distance::Cosine).memory(memory);
-    let dense = match quantization(options.quantization) {
-        Some(quantization) => dense.quantization_config(quantization),
-        None => dense,
-    };
-    config.vector(DENSE, dense.build()).build()
-}
-
-/// The small vectors are always in memory: they are there to be searched.
-#[allow(deprecated)] // `always_ram` has to be named; it says nothing.
-fn quantization(kind: Quantization) -> Option<QuantizationConfig> {
-    let memory = Some(Memory::Pinned);
-    match kind {
-        Quantization::None => None,
-        Quantization::Scalar => Some(
-            ScalarQuantizationConfig {
-                r#type: ScalarType::Int8,
-                quantile: Some(0.99),
-                always_ram: None,
-                memory,
-            }
-            .into(),
-        ),
-        Quantization::Binary => Some(
-            BinaryQuantizationConfig {
-                always_ram: None,
-                memory,
-                encoding: None,
-                query_encoding: None,
-            }
-            .into(),
-        ),
-    }
 }

@@ -1,9 +1,9 @@
 //! Threads for calls that block.
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use corbie_core::{BoxFuture, Error, ErrorKind, Result};
+use crossbeam_channel::{Sender, unbounded};
 use tokio::sync::oneshot;
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -11,26 +11,17 @@ type Work = Box<dyn FnOnce() + Send>;
 /// A few threads that run blocking calls for any executor. Dropping waits for what they do:
 /// afterwards nothing of the store is in use.
 pub(super) struct Threads {
-    queue: Option<mpsc::Sender<Work>>,
+    queue: Option<Sender<Work>>,
     running: Vec<JoinHandle<()>>,
 }
 
 impl Threads {
     pub(super) fn start(name: &str, count: usize) -> std::io::Result<Self> {
-        let (queue, receiver) = mpsc::channel::<Work>();
-        let receiver = Arc::new(Mutex::new(receiver));
+        let (queue, receiver) = unbounded::<Work>();
         let mut running = Vec::with_capacity(count);
         for _ in 0..count {
-            let receiver = Arc::clone(&receiver);
-            let next = move || {
-                let receiver = receiver.lock().unwrap_or_else(PoisonError::into_inner);
-                receiver.recv()
-            };
-            let work = move || {
-                while let Ok(work) = next() {
-                    work();
-                }
-            };
+            let receiver = receiver.clone();
+            let work = move || receiver.iter().for_each(|work| work());
             let thread = std::thread::Builder::new().name(name.to_owned());
             running.push(thread.spawn(work)?);
         }

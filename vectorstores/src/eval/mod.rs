@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use corbie_core::{
     Chunk, Document, EmbedKind, Embedder, Error, Hit, Metadata, Point, Result, RetrieveRequest,
-    Retriever, Span, Splitter, VectorStore, ids,
+    Retriever, Span, SparseEmbedder, Splitter, VectorStore, ids,
 };
 
 pub use comparison::{Comparison, Difference, compare};
@@ -34,6 +34,7 @@ pub use resampling::Resampling;
 use measures::DEPTH;
 
 use crate::bm25::Bm25;
+use crate::embed::embed_sparse;
 use crate::{MemoryStore, SearchMode, StoreRetriever};
 
 /// How many texts are embedded in one call.
@@ -46,8 +47,10 @@ pub struct EvalOptions {
     pub mode: SearchMode,
     /// The embedding model; keyword mode needs none.
     pub embedder: Option<Arc<dyn Embedder>>,
-    /// The keyword weights; the average length is measured on the corpus.
+    /// How words are counted; the average length is measured on the corpus.
     pub bm25: Bm25,
+    /// A model that weighs words instead.
+    pub sparse: Option<Arc<dyn SparseEmbedder>>,
     /// Whether titles are part of the texts.
     pub titles: Titles,
     /// Cuts entries into chunks, and an entry scores as its best chunk. `None`: an entry is one
@@ -132,6 +135,7 @@ async fn index(dataset: &Dataset, options: &EvalOptions) -> Result<StoreRetrieve
         average_length: (words as f32 / chunks.len().max(1) as f32).max(1.0),
         ..options.bm25.clone()
     };
+    let sparse = options.sparse.clone().unwrap_or_else(|| Arc::new(bm25));
     let embedder = match options.mode {
         SearchMode::Keyword => None,
         SearchMode::Dense | SearchMode::Hybrid => options.embedder.clone(),
@@ -139,20 +143,23 @@ async fn index(dataset: &Dataset, options: &EvalOptions) -> Result<StoreRetrieve
     let dimension = embedder.as_ref().map(|embedder| embedder.info().dimension);
     let store = MemoryStore::new(dimension);
     for batch in chunks.chunks(BATCH) {
+        let texts: Vec<String> = batch.iter().map(|chunk| chunk.text.clone()).collect();
         let mut vectors = match &embedder {
-            Some(embedder) => {
-                let texts: Vec<String> = batch.iter().map(|chunk| chunk.text.clone()).collect();
-                embedder
-                    .embed(&texts, EmbedKind::Document)
-                    .await?
-                    .into_iter()
-            }
+            Some(embedder) => embedder
+                .embed(&texts, EmbedKind::Document)
+                .await?
+                .into_iter(),
             None => Vec::new().into_iter(),
         };
+        let words = match options.mode {
+            SearchMode::Dense => Vec::new(),
+            _ => embed_sparse(sparse.as_ref(), &texts, EmbedKind::Document).await?,
+        };
+        let mut words = words.into_iter();
         let point = |chunk: &Chunk| Point {
             namespace: None,
             dense: vectors.next(),
-            sparse: Some(bm25.document(&chunk.text)),
+            sparse: words.next(),
             chunk: chunk.clone(),
         };
         store.upsert(batch.iter().map(point).collect()).await?;
@@ -160,7 +167,7 @@ async fn index(dataset: &Dataset, options: &EvalOptions) -> Result<StoreRetrieve
     Ok(StoreRetriever {
         store: Arc::new(store),
         embedder,
-        bm25,
+        sparse,
         mode: options.mode,
     })
 }

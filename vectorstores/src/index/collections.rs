@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use corbie_core::{EmbedderInfo, Error, ErrorKind, Result};
+use corbie_core::{EmbedderInfo, Error, ErrorKind, Result, SparseEmbedderInfo};
 use serde::{Deserialize, Serialize};
 use unicode_normalization::is_nfc;
 
@@ -32,6 +32,8 @@ pub struct CollectionInfo {
     pub chunks: usize,
     /// The embedding model it was made with; `None`: keyword search only.
     pub embedder: Option<EmbedderInfo>,
+    /// The model that weighs its words; `None`: they are counted.
+    pub sparse: Option<SparseEmbedderInfo>,
     /// The [name](super::Stores::name) of where its points are; `None`: it has none yet.
     pub store: Option<String>,
     /// Its size on disk.
@@ -87,6 +89,7 @@ impl Collections {
             name: name.to_owned(),
             documents,
             chunks,
+            sparse: making.as_ref().and_then(|making| making.sparse.clone()),
             embedder: making.and_then(|making| making.embedder),
             store,
             bytes: size(&folder),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use corbie_core::{Chunk, Document, Error, ErrorKind, Result, Splitter, TokenCounter, ids};
+use serde_json::Value;
 
 /// The chunks of `document` in order.
 pub(crate) fn chunks(
@@ -11,6 +12,8 @@ pub(crate) fn chunks(
     splitter: &dyn Splitter,
 ) -> Result<Vec<Chunk>> {
     let id = ids::document(collection, &document.source);
+    let mut metadata = document.metadata.clone();
+    metadata.remove(CONTEXT); // Not for a document to say.
     let mut ordinals: HashMap<&str, usize> = HashMap::new();
     let mut chunks = Vec::new();
     for span in splitter.split(document)? {
@@ -32,15 +35,20 @@ pub(crate) fn chunks(
             end: span.end,
             page: span.page,
             heading: span.heading,
-            metadata: document.metadata.clone(),
+            metadata: metadata.clone(),
         });
         *ordinal += 1;
     }
     Ok(chunks)
 }
 
+/// The field of a chunk's metadata in which a model wrote where the chunk stands: for searching
+/// only.
+pub(super) const CONTEXT: &str = "corbie.context";
+
 /// What is searched for a chunk: its text under the headings that it does not itself contain,
-/// as long as the embedder takes both. A passage of a handbook seldom repeats what it is about.
+/// and under what a model wrote about it, as long as the embedder takes them. A passage of a
+/// handbook seldom repeats what it is about.
 pub(crate) fn searched_text(chunk: &Chunk, tokens: Option<&dyn TokenCounter>) -> String {
     let missing = |heading: &&String| !chunk.text.contains(heading.as_str());
     let headings: Vec<&str> = chunk
@@ -49,14 +57,26 @@ pub(crate) fn searched_text(chunk: &Chunk, tokens: Option<&dyn TokenCounter>) ->
         .filter(missing)
         .map(String::as_str)
         .collect();
-    if headings.is_empty() {
-        return chunk.text.clone();
+    let fits = |text: &String| tokens.is_none_or(|tokens| tokens.count(text) <= tokens.limit());
+    let headed = match headings.is_empty() {
+        true => None,
+        false => Some(format!("{}\n{}", headings.join(" › "), chunk.text)).filter(fits),
+    };
+    let text = headed.unwrap_or_else(|| chunk.text.clone());
+    let mut context = chunk
+        .metadata
+        .get(CONTEXT)
+        .and_then(Value::as_str)
+        .unwrap_or("");
+    // Of one that is too long, the beginning says most.
+    while !context.is_empty() {
+        let whole = format!("{context}\n{text}");
+        if fits(&whole) {
+            return whole;
+        }
+        context = &context[..context.floor_char_boundary(context.len() / 2)];
     }
-    let text = format!("{}\n{}", headings.join(" › "), chunk.text);
-    match tokens {
-        Some(tokens) if tokens.count(&text) > tokens.limit() => chunk.text.clone(),
-        _ => text,
-    }
+    text
 }
 
 #[cfg(test)]
@@ -111,5 +131,19 @@ mod tests {
         let small = WordCounter { limit: 2 };
         assert_eq!(searched_text(&chunks[0], Some(&small)), "crow");
         assert_eq!(searched_text(&chunks[1], None), "Birds 鸟");
+    }
+
+    #[test]
+    fn what_a_model_wrote_is_searched_as_far_as_it_fits() {
+        let document = Document::new("a.md", "Birds 鸟");
+        let mut chunk = chunks("c", &document, &Lines).unwrap().remove(0);
+        chunk
+            .metadata
+            .insert(CONTEXT.into(), "Of ravens and crows".into());
+        assert_eq!(searched_text(&chunk, None), "Of ravens and crows\nBirds 鸟");
+        let small = WordCounter { limit: 4 };
+        assert_eq!(searched_text(&chunk, Some(&small)), "Of ravens\nBirds 鸟");
+        let none = WordCounter { limit: 2 };
+        assert_eq!(searched_text(&chunk, Some(&none)), "Birds 鸟");
     }
 }

@@ -6,7 +6,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use corbie_core::{Document, EmbedderInfo, Error, ErrorKind, Heading, Metadata, Page, Result, ids};
+use corbie_core::{
+    Document, EmbedderInfo, Error, ErrorKind, Heading, Metadata, Page, Result, SparseEmbedderInfo,
+    ids,
+};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -87,6 +90,9 @@ pub(crate) struct Making {
     /// than the one in force were known.
     #[serde(default)]
     pub store: Option<String>,
+    /// The model that weighs words; `None`: they are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparse: Option<SparseEmbedderInfo>,
 }
 
 /// What [`Document`] says beside source and text.
@@ -522,6 +528,7 @@ mod tests {
             generation: 3,
             index: Uuid::from_u128(7),
             store: Some("edge".into()),
+            sparse: None,
         };
         ledger.set_making(&making).unwrap();
         let records = [record("a.md", "同一段"), record("b.md", "同一段")];

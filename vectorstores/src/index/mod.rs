@@ -40,11 +40,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use corbie_core::{Document, Embedder, Error, ErrorKind, Parser, Result, Splitter, VectorStore};
+use corbie_core::{
+    Document, Embedder, Error, ErrorKind, Parser, Result, SparseEmbedder, SparseEmbedderInfo,
+    Splitter, TermWeights, VectorStore,
+};
 
 use uuid::Uuid;
 
 use crate::bm25::Bm25;
+use crate::retrieve::Contextualizer;
 use crate::{SearchMode, StoreRetriever};
 
 pub use collections::{CollectionInfo, Collections};
@@ -73,8 +77,11 @@ pub struct IndexParts {
     pub parser: Arc<dyn Parser>,
     /// Cuts documents.
     pub splitter: Arc<dyn Splitter>,
-    /// Weighs words.
-    pub bm25: Bm25,
+    /// Writes where each chunk stands in its document, which is searched with its text; `None`:
+    /// only headings are. A chunk keeps what was written as long as its own text stays.
+    pub contexts: Option<Contextualizer>,
+    /// Weighs words: BM25, or a model.
+    pub sparse: Arc<dyn SparseEmbedder>,
     /// Where the points are.
     pub stores: Arc<dyn Stores>,
     /// How long to wait for another process that holds the collection.
@@ -93,7 +100,8 @@ impl IndexParts {
             embedder,
             parser,
             splitter,
-            bm25: Bm25::default(),
+            contexts: None,
+            sparse: Arc::new(Bm25::default()),
             stores: memory_stores(),
             wait: Duration::from_secs(1),
         }
@@ -134,7 +142,11 @@ impl Index {
         let ledger = Ledger::open(&folder.join("ledger.sqlite"))?;
         let embedder = parts.embedder.as_ref().map(|e| e.info().clone());
         let store = Some(parts.stores.name());
+        let sparse = learned(&parts);
         let making = match ledger.making()? {
+            Some(making) if making.sparse != sparse => {
+                return Err(other_words(name, &making, sparse.as_ref()));
+            }
             Some(making) if making.embedder != embedder => {
                 return Err(mismatch(name, &making, embedder.as_ref()));
             }
@@ -151,6 +163,7 @@ impl Index {
                     generation: 1,
                     index: Uuid::new_v4(),
                     store,
+                    sparse,
                 };
                 ledger.set_making(&making)?;
                 making
@@ -203,7 +216,7 @@ impl Index {
         StoreRetriever {
             store: Arc::clone(&self.store),
             embedder: self.parts.embedder.clone(),
-            bm25: self.parts.bm25.clone(),
+            sparse: Arc::clone(&self.parts.sparse),
             mode,
         }
     }
@@ -267,8 +280,11 @@ impl Index {
 }
 
 fn recipe(parts: &IndexParts) -> String {
-    let (splitter, bm25) = (parts.splitter.identity(), parts.bm25.identity());
-    format!("1 {splitter} {bm25}")
+    let (splitter, words) = (parts.splitter.identity(), parts.sparse.info().fingerprint);
+    match &parts.contexts {
+        None => format!("1 {splitter} {words}"),
+        Some(contexts) => format!("1 {splitter} {words} {}", contexts.identity()),
+    }
 }
 
 fn place(collection: &str, folder: &Path, making: &Making) -> Place {
@@ -279,6 +295,33 @@ fn place(collection: &str, folder: &Path, making: &Making) -> Place {
         dimension: making.embedder.as_ref().map(|info| info.dimension),
         folder: folder.to_owned(),
     }
+}
+
+/// The model that weighs words, where one does: counted words may be counted anew in place.
+fn learned(parts: &IndexParts) -> Option<SparseEmbedderInfo> {
+    let info = parts.sparse.info();
+    Some(info).filter(|info| info.weights == TermWeights::Learned)
+}
+
+fn other_words(name: &str, making: &Making, wanted: Option<&SparseEmbedderInfo>) -> Error {
+    let call = |info: Option<&SparseEmbedderInfo>| match info {
+        Some(info) => info.model.clone(),
+        None => "bm25".to_owned(),
+    };
+    let (made, wanted) = (call(making.sparse.as_ref()), call(wanted));
+    let (cause, hint) = match made == wanted {
+        true => (
+            format!("its words were weighed by another version of `{made}` than the one given now"),
+            String::new(),
+        ),
+        false => (
+            format!("its words were weighed by `{made}`, not by `{wanted}`"),
+            format!("use `--sparse {made}`, or "),
+        ),
+    };
+    Error::new(ErrorKind::Mismatch, format!("collection `{name}`"), cause).hint(format!(
+        "{hint}weigh them again: `corbie index rebuild --collection {name} --sparse {wanted}`"
+    ))
 }
 
 fn elsewhere(name: &str, making: &Making, wanted: &str) -> Error {

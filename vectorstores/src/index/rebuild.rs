@@ -10,7 +10,7 @@ use super::ledger::{Ledger, Making, Record, Row};
 use super::lock::Lock;
 use super::report::{IngestEvent, IngestReport, Outcome, Progress};
 use super::write::{Prepared, Recorder, Writer};
-use super::{Collections, Index, IndexParts, cut, elsewhere, place, recipe};
+use super::{Collections, Index, IndexParts, cut, elsewhere, learned, place, recipe};
 
 impl Index {
     /// Cuts and embeds the collection `name` anew with `parts`, from the texts that the ledger
@@ -49,6 +49,7 @@ impl Index {
             generation: old_making.generation + 1,
             index: old_making.index,
             store: Some(stores.name()),
+            sparse: learned(&parts),
         };
         let old_place = place(name, &folder, &old_making);
         let new_place = place(name, &folder, &making);

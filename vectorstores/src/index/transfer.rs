@@ -72,6 +72,7 @@ impl Collections {
             generation: if moves { making.generation + 1 } else { 1 },
             index: if moves { making.index } else { Uuid::new_v4() },
             embedder: making.embedder.clone(),
+            sparse: making.sparse.clone(),
         };
         if moves {
             if making.store == new.store {

@@ -2,17 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 
-use corbie_core::{Chunk, EmbedKind, Point, Result, Selection, ids};
+use corbie_core::{Chunk, EmbedKind, Point, Result, Selection, TermWeights, ids};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::cut::{self, searched_text};
+use super::cut::{self, CONTEXT, searched_text};
 use super::ledger::{Record, Row};
 use super::points::points_of;
 use super::report::{IngestEvent, Outcome, Progress};
 use super::write::{Prepared, Recorder, Writer};
 use super::{Index, recipe};
-use crate::embed::embed;
+use crate::embed::{embed, embed_sparse};
 
 /// How many points are looked at together.
 const PAGE: usize = 256;
@@ -145,7 +146,7 @@ impl Index {
                 return Ok(None);
             }
         };
-        let chunks = cut::chunks(&self.collection, &document, self.parts.splitter.as_ref())?;
+        let mut chunks = cut::chunks(&self.collection, &document, self.parts.splitter.as_ref())?;
         let ids: HashSet<Uuid> = chunks.iter().map(|chunk| chunk.id).collect();
         let recorded: HashSet<Uuid> = row.chunks.iter().copied().collect();
         // Cut by another recipe, the next synchronisation will cut it anew.
@@ -168,14 +169,36 @@ impl Index {
             return Ok(Some(chunks));
         }
         let tokens = self.parts.embedder.as_ref().map(|e| e.tokens());
+        if self.parts.contexts.is_some() {
+            // What a model wrote, it would not write again word for word.
+            for chunk in &mut chunks {
+                let written = points.get(&chunk.id);
+                let written = written.and_then(|point| point.chunk.metadata.get(CONTEXT));
+                let written = written.cloned().unwrap_or(Value::Null);
+                chunk.metadata.insert(CONTEXT.to_owned(), written);
+            }
+        }
         let mut vectors = Vec::new();
-        for chunk in &chunks {
+        // Counting words costs nothing; a model is asked where vectors are to be compared.
+        let counted = self.parts.sparse.info().weights == TermWeights::Counted;
+        let texts: Vec<String> = chunks.iter().map(|c| searched_text(c, tokens)).collect();
+        let words = match counted || options.vectors {
+            true => {
+                let sparse = self.parts.sparse.as_ref();
+                Some(embed_sparse(sparse, &texts, EmbedKind::Document).await?)
+            }
+            false => None,
+        };
+        for (at, (chunk, text)) in chunks.iter().zip(texts).enumerate() {
             let Some(point) = points.get(&chunk.id) else {
                 continue;
             };
-            let text = searched_text(chunk, tokens);
-            let words = self.parts.bm25.document(&text);
-            if point.chunk != *chunk || point.sparse.clone().unwrap_or_default() != words {
+            let kept = point.sparse.clone().unwrap_or_default();
+            let same = words.as_ref().is_none_or(|words| {
+                let anew = &words[at];
+                *anew == kept || (anew.is_empty() && kept.is_empty())
+            });
+            if point.chunk != *chunk || !same {
                 problem(Some(chunk.id), Problem::Altered);
             }
             match (&point.dense, &self.parts.embedder) {

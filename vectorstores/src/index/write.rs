@@ -3,17 +3,17 @@
 use std::collections::{HashMap, HashSet};
 
 use corbie_core::{
-    Chunk, EmbedKind, Embedding, Error, ErrorKind, Point, Result, Selection, Skipped, VectorStore,
-    ids,
+    Chunk, EmbedKind, Embedding, Error, ErrorKind, Point, Result, Selection, Skipped, SparseVector,
+    TermWeights, VectorStore, ids,
 };
 use uuid::Uuid;
 
 use super::IndexParts;
-use super::cut::searched_text;
+use super::cut::{CONTEXT, searched_text};
 use super::ledger::{Ledger, Record, Row};
 use super::points::points_of;
 use super::report::{IngestEvent, IngestReport, Outcome, Progress};
-use crate::embed::embed;
+use crate::embed::{embed, embed_sparse};
 
 /// How many chunks are embedded and written at once.
 const SLICE: usize = 256;
@@ -88,14 +88,14 @@ impl<'a> Writer<'a> {
     pub(crate) async fn commit(&mut self) -> Result<()> {
         self.pending_chunks = 0;
         let mut group = std::mem::take(&mut self.pending);
-        match self.write(&group).await {
+        match self.write(&mut group).await {
             Ok(()) => {}
             // One document that the model or the store cannot take must not keep the others
             // out: they are written one by one, and the bad ones are listed.
             Err(error) if is_about_content(&error) => {
                 let mut written = Vec::new();
-                for prepared in group {
-                    let one = std::slice::from_ref(&prepared);
+                for mut prepared in group {
+                    let one = std::slice::from_mut(&mut prepared);
                     match self.write(one).await {
                         Ok(()) => written.push(prepared),
                         Err(error) if is_about_content(&error) => {
@@ -146,27 +146,31 @@ impl<'a> Writer<'a> {
 
     /// Embeds and stores what the store does not hold yet, then deletes what the documents no
     /// longer hold. In this order a kill leaves too much, never too little.
-    async fn write(&mut self, group: &[Prepared]) -> Result<()> {
+    async fn write(&mut self, group: &mut [Prepared]) -> Result<()> {
         let old = self.old_points(group).await?;
+        self.contextualize(group, &old).await?;
+        let group = &*group;
+        let chunks: Vec<&Chunk> = group.iter().flat_map(|it| &it.chunks).collect();
         let tokens = self.parts.embedder.as_ref().map(|e| e.tokens());
-        let text = |chunk: &Chunk| searched_text(chunk, tokens);
+        let texts: Vec<String> = chunks.iter().map(|it| searched_text(it, tokens)).collect();
+        let words = self.words(self.known_words(group, &old), &texts).await?;
         let reusable: HashMap<(Uuid, String), &Embedding> = old
             .values()
             .filter_map(|point| {
-                let key = (point.chunk.document, text(&point.chunk));
+                let key = (point.chunk.document, searched_text(&point.chunk, tokens));
                 Some((key, point.dense.as_ref()?))
             })
             .collect();
-        let mut kept: HashSet<Uuid> = HashSet::new();
+        let kept: HashSet<Uuid> = chunks.iter().map(|chunk| chunk.id).collect();
         let mut changed: Vec<(&Chunk, String)> = Vec::new();
-        for chunk in group.iter().flat_map(|prepared| &prepared.chunks) {
-            kept.insert(chunk.id);
-            let text = text(chunk);
-            let sparse = self.parts.bm25.document(&text);
+        for (chunk, text) in chunks.into_iter().zip(texts) {
+            let sparse = &words[&text];
             let same = old.get(&chunk.id).is_some_and(|point| {
                 let terms = point.sparse.clone().unwrap_or_default();
                 let embedded = point.dense.is_some() == self.parts.embedder.is_some();
-                point.chunk == *chunk && terms == sparse && embedded
+                // No word at all is kept as no vector, which is of no kind.
+                let same_terms = terms == *sparse || (terms.is_empty() && sparse.is_empty());
+                point.chunk == *chunk && same_terms && embedded
             });
             if !same {
                 changed.push((chunk, text));
@@ -178,7 +182,7 @@ impl<'a> Writer<'a> {
                 namespace: None,
                 chunk: (*chunk).clone(),
                 dense,
-                sparse: Some(self.parts.bm25.document(text)),
+                sparse: words.get(text).cloned(),
             };
             let points: Vec<Point> = slice.iter().zip(vectors).map(point).collect();
             let count = points.len();
@@ -198,6 +202,85 @@ impl<'a> Writer<'a> {
         }
         self.orphans.retain(|id| !kept.contains(id));
         Ok(())
+    }
+
+    /// Whether what the store holds of the document was made as it would be made now.
+    fn is_of_this_recipe(&self, record: &Record) -> bool {
+        let row = self.rows.get(&record.document.source);
+        row.is_some_and(|row| row.recipe == record.row.recipe)
+    }
+
+    /// Lets the model say where the chunks stand of which the store does not know it yet.
+    async fn contextualize(
+        &self,
+        group: &mut [Prepared],
+        old: &HashMap<Uuid, Point>,
+    ) -> Result<()> {
+        let Some(contextualizer) = &self.parts.contexts else {
+            return Ok(());
+        };
+        for prepared in group {
+            let trusted = self.is_of_this_recipe(&prepared.record);
+            let new = without_context(&mut prepared.chunks, old, trusted);
+            let chunks: Vec<Chunk> = new.iter().map(|at| prepared.chunks[*at].clone()).collect();
+            let document = &prepared.record.document;
+            let contexts = contextualizer.contexts(document, &chunks).await?;
+            for (at, context) in new.into_iter().zip(contexts) {
+                let metadata = &mut prepared.chunks[at].metadata;
+                metadata.insert(CONTEXT.to_owned(), context.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// What terms weigh in texts that a model need not be asked about again. Counting is cheap, and
+    /// done anew.
+    fn known_words(
+        &self,
+        group: &[Prepared],
+        old: &HashMap<Uuid, Point>,
+    ) -> HashMap<String, SparseVector> {
+        let weights = self.parts.sparse.info().weights;
+        if weights == TermWeights::Counted {
+            return HashMap::new();
+        }
+        let trusted: HashSet<&str> = group
+            .iter()
+            .map(|prepared| &prepared.record)
+            .filter(|record| self.is_of_this_recipe(record))
+            .map(|record| record.document.source.as_str())
+            .collect();
+        let tokens = self.parts.embedder.as_ref().map(|e| e.tokens());
+        let known = |point: &Point| {
+            let sparse = point.sparse.clone();
+            let sparse = sparse.filter(|sparse| sparse.weights == weights)?;
+            Some((searched_text(&point.chunk, tokens), sparse))
+        };
+        let kept = old.values();
+        kept.filter(|point| trusted.contains(point.chunk.source.as_str()))
+            .filter_map(known)
+            .collect()
+    }
+
+    /// What terms weigh in each of `texts`.
+    async fn words(
+        &self,
+        mut words: HashMap<String, SparseVector>,
+        texts: &[String],
+    ) -> Result<HashMap<String, SparseVector>> {
+        let mut seen: HashSet<&String> = HashSet::new();
+        let mut new: Vec<String> = Vec::new();
+        for text in texts {
+            if !words.contains_key(text) && seen.insert(text) {
+                new.push(text.clone());
+            }
+        }
+        for slice in new.chunks(SLICE) {
+            let sparse = self.parts.sparse.as_ref();
+            let vectors = embed_sparse(sparse, slice, EmbedKind::Document).await?;
+            words.extend(slice.iter().cloned().zip(vectors));
+        }
+        Ok(words)
     }
 
     /// The points that the store holds of the group's documents. A new document has none unless
@@ -251,6 +334,24 @@ impl<'a> Writer<'a> {
         };
         Ok(slice.iter().map(vector).collect())
     }
+}
+
+/// Which chunks have no context yet; those of which the store has one, if it can be `trusted`, are
+/// given it.
+fn without_context(chunks: &mut [Chunk], old: &HashMap<Uuid, Point>, trusted: bool) -> Vec<usize> {
+    let mut new = Vec::new();
+    for (at, chunk) in chunks.iter_mut().enumerate() {
+        let kept = old.get(&chunk.id).filter(|_| trusted);
+        match kept.and_then(|point| point.chunk.metadata.get(CONTEXT)) {
+            Some(context) => {
+                let context = context.clone();
+                chunk.metadata.insert(CONTEXT.to_owned(), context);
+            }
+            None if chunk.metadata.contains_key(CONTEXT) => {} // A second attempt.
+            None => new.push(at),
+        }
+    }
+    new
 }
 
 /// Whether another document might fare better: the model and the store are there and able.

@@ -1,6 +1,6 @@
 //! Points as rows, and back.
 
-use corbie_core::{Point, Result, SparseVector};
+use corbie_core::{Point, Result, SparseVector, TermWeights};
 use pgvector::Vector;
 use serde_json::{Map, Number, Value};
 use tokio_postgres::Row;
@@ -17,7 +17,7 @@ pub(super) struct Columns {
     pub(super) payloads: Vec<Value>,
     /// The payload word for word, where the server's `jsonb` would change it.
     pub(super) exact: Vec<Option<Value>>,
-    /// Whether the point has terms.
+    /// Whether the point has words that are counted.
     pub(super) worded: Vec<bool>,
     pub(super) dense: Vec<Option<Vector>>,
     pub(super) terms: Terms,
@@ -31,6 +31,21 @@ pub(super) struct Terms {
     pub(super) weights: Vec<f32>,
 }
 
+/// The terms of a model are numbered from here, so that they are none of the counted ones.
+const FIRST_LEARNED: i64 = 1 << 32;
+
+/// The terms of a vector as its rows name them.
+pub(super) fn terms_of(sparse: &SparseVector) -> impl Iterator<Item = i64> {
+    let first = match sparse.weights {
+        TermWeights::Counted => 0,
+        TermWeights::Learned => FIRST_LEARNED,
+    };
+    sparse
+        .indices
+        .iter()
+        .map(move |term| first + i64::from(*term))
+}
+
 impl Columns {
     pub(super) fn new(points: impl IntoIterator<Item = (Uuid, Point)>) -> Result<Self> {
         let mut columns = Self::default();
@@ -42,15 +57,16 @@ impl Columns {
                 false => (Value::Object(Map::new()), Some(payload)),
             };
             let sparse = point.sparse.unwrap_or_default();
-            let weights = sparse.indices.iter().zip(sparse.values.iter());
+            let counted = sparse.weights == TermWeights::Counted;
+            let weights = terms_of(&sparse).zip(sparse.values.iter());
             columns.ids.push(id);
             columns.namespaces.push(point.namespace);
             columns.payloads.push(payload);
             columns.exact.push(exact);
-            columns.worded.push(!sparse.is_empty());
+            columns.worded.push(counted && !sparse.is_empty());
             let dense = point.dense.map(|dense| Vector::from(normalized(dense)));
             columns.dense.push(dense);
-            terms.extend(weights.map(|(term, weight)| (i64::from(*term), id, *weight)));
+            terms.extend(weights.map(|(term, weight)| (term, id, *weight)));
         }
         // In the order of their index, which is then filled from one end to the other.
         terms.sort_unstable_by_key(|(term, id, _)| (*term, *id));
@@ -107,8 +123,10 @@ pub(super) fn point(row: &Row) -> Outcome<Point> {
     let weights: Option<Vec<f32>> = row.try_get("weights")?;
     if let (Some(terms), Some(weights)) = (terms, weights) {
         // Written from 32 bits.
+        let learned = terms.iter().any(|term| *term >= FIRST_LEARNED);
         let terms = terms.into_iter().map(|term| term as u32);
-        point.sparse = Some(SparseVector::from_pairs(terms.zip(weights)));
+        let sparse = SparseVector::from_pairs(terms.zip(weights));
+        point.sparse = Some(if learned { sparse.learned() } else { sparse });
     }
     Ok(point)
 }

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use corbie_core::{Chunk, Hit, Query, Scores, SearchRequest, SparseVector};
+use corbie_core::{Chunk, Hit, Query, Scores, SearchRequest, SparseVector, TermWeights};
 use pgvector::Vector;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::convert::bare_point;
+use super::convert::{bare_point, terms_of};
 use super::filter::{Condition, Params};
 use super::read::{condition, query, rows};
 use super::server::{Extension, Outcome, Session, Work};
@@ -176,7 +176,7 @@ impl Searching<'_> {
         }
         let Tables { points, terms, .. } = self.tables;
         let mut params = condition.params.clone();
-        let words: Vec<i64> = sparse.indices.iter().copied().map(i64::from).collect();
+        let words: Vec<i64> = terms_of(sparse).collect();
         let words = params.bind(words, Type::INT8_ARRAY);
         let weights = params.bind(sparse.values.clone(), Type::FLOAT4_ARRAY);
         let also = params.bind(also.to_vec(), Type::UUID_ARRAY);
@@ -198,6 +198,10 @@ impl Searching<'_> {
             "true" => String::new(),
             sql => format!("WHERE point IN (SELECT id FROM {points} WHERE {sql})"),
         };
+        let worth = match sparse.weights {
+            TermWeights::Counted => "ln(1 + (size - holders + 0.5) / (holders + 0.5))",
+            TermWeights::Learned => "1",
+        };
         // What is counted is counted once, whatever the server plans: it knows nothing of how many
         // rows the steps before have.
         let sql = format!(
@@ -210,8 +214,7 @@ impl Searching<'_> {
              ), frequency AS (
                  SELECT term, count(*)::float8 AS holders FROM found GROUP BY term
              ), rarity AS MATERIALIZED (
-                 SELECT term, weight::float8
-                     * ln(1 + (size - holders + 0.5) / (holders + 0.5)) AS weight
+                 SELECT term, weight::float8 * {worth} AS weight
                  FROM frequency JOIN asked USING (term), corpus
              ), scored AS MATERIALIZED (
                  SELECT point, sum(found.weight * rarity.weight ORDER BY term) AS score

@@ -19,7 +19,9 @@ use tonic::Status;
 use super::QdrantStore;
 use super::server::{collections, points};
 use super::write::done;
-use crate::engine::{DENSE, FieldKind, Quantization, SPARSE, check_dimension, indexed};
+use crate::engine::{
+    COUNTED, DENSE, FieldKind, LEARNED, NAMESPACE, Quantization, check_dimension, indexed,
+};
 
 impl QdrantStore {
     /// Whether the collection is there; one that is not ours is refused.
@@ -101,7 +103,7 @@ impl QdrantStore {
         };
         let sparse = params
             .and_then(|params| params.sparse_vectors_config.as_ref())
-            .and_then(|vectors| vectors.map.get(SPARSE));
+            .and_then(|vectors| vectors.map.get(COUNTED));
         let weighed = sparse.is_some_and(|sparse| sparse.modifier() == Modifier::Idf);
         let cosine = dense.is_none_or(|dense| dense.distance() == Distance::Cosine);
         if !weighed || !cosine {
@@ -145,8 +147,8 @@ impl QdrantStore {
             memory,
             ..VectorParams::default()
         });
-        let sparse = SparseVectorParams {
-            modifier: Some(Modifier::Idf.into()),
+        let sparse = |modifier: Modifier| SparseVectorParams {
+            modifier: Some(modifier.into()),
             index: memory.map(|_| SparseIndexConfig {
                 memory,
                 ..SparseIndexConfig::default()
@@ -161,7 +163,10 @@ impl QdrantStore {
                 })),
             }),
             sparse_vectors_config: Some(SparseVectorConfig {
-                map: HashMap::from([(SPARSE.to_owned(), sparse)]),
+                map: HashMap::from([
+                    (COUNTED.to_owned(), sparse(Modifier::Idf)),
+                    (LEARNED.to_owned(), sparse(Modifier::None)),
+                ]),
             }),
             quantization_config: quantization(options.quantization),
             shard_number: options.shard_number,
@@ -173,7 +178,7 @@ impl QdrantStore {
 
     async fn index_field(&self, field: String, kind: FieldKind) -> Result<()> {
         // The points of one tenant are laid beside one another.
-        let tenant = (field == "namespace").then(|| PayloadIndexParams {
+        let tenant = (field == NAMESPACE).then(|| PayloadIndexParams {
             index_params: Some(IndexParams::KeywordIndexParams(KeywordIndexParams {
                 is_tenant: Some(true),
                 ..KeywordIndexParams::default()

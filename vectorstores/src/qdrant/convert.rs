@@ -13,7 +13,7 @@ use qdrant_client::qdrant::{
 use serde_json::{Number, Value as Json};
 use uuid::Uuid;
 
-use crate::engine::{DENSE, SPARSE};
+use crate::engine::{COUNTED, DENSE, LEARNED, read_sparse, sparse_name};
 
 /// How many lists and objects within one another a payload is written with: messages are read
 /// 100 levels deep, and an object takes three of them.
@@ -33,8 +33,9 @@ pub(super) fn to_server(point: Point) -> Result<PointStruct> {
         vectors.insert(DENSE.to_owned(), named(dense));
     }
     if let Some(sparse) = point.sparse.filter(|sparse| !sparse.is_empty()) {
+        let name = sparse_name(sparse.weights);
         let sparse = vector::Vector::Sparse(server_sparse(&sparse));
-        vectors.insert(SPARSE.to_owned(), named(sparse));
+        vectors.insert(name.to_owned(), named(sparse));
     }
     Ok(PointStruct {
         id: Some(id),
@@ -88,12 +89,13 @@ fn vectors(vectors: Option<VectorsOutput>) -> (Option<Vec<f32>>, Option<SparseVe
         Some(vector_output::Vector::Dense(dense)) => Some(dense.data),
         _ => None,
     };
-    let sparse = match take(SPARSE) {
-        Some(vector_output::Vector::Sparse(sparse)) => Some(SparseVector::from_pairs(
-            sparse.indices.into_iter().zip(sparse.values),
-        )),
+    let mut sparse = |name| match take(name) {
+        Some(vector_output::Vector::Sparse(sparse)) => {
+            Some(read_sparse(name, sparse.indices, sparse.values))
+        }
         _ => None,
     };
+    let sparse = sparse(COUNTED).or_else(|| sparse(LEARNED));
     (dense, sparse)
 }
 

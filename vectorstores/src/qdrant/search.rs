@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use corbie_core::{Chunk, Filter, Hit, Point, Query, Result, Scores, SearchRequest, SparseVector};
+use corbie_core::{
+    Chunk, Filter, Hit, Point, Query, Result, Scores, SearchRequest, SparseVector, TermWeights,
+};
 use qdrant_client::qdrant::query::Variant;
 use qdrant_client::qdrant::vector_input::Variant as Input;
 use qdrant_client::qdrant::{
-    DenseVector, Filter as ServerFilter, IdfParams, QuantizationSearchParams, QueryBatchPoints,
-    QueryPoints, ScoredPoint, SearchParams, VectorInput,
+    AcornSearchParams, DenseVector, Filter as ServerFilter, IdfParams, QuantizationSearchParams,
+    QueryBatchPoints, QueryPoints, ScoredPoint, SearchParams, VectorInput,
 };
 use tonic::Status;
 use uuid::Uuid;
@@ -17,7 +19,7 @@ use super::convert::{payload, server_sparse, uuid};
 use super::filter::WireTerms;
 use super::read::with_payload;
 use super::server::points;
-use crate::engine::{DENSE, SPARSE, only};
+use crate::engine::{DENSE, only, sparse_name};
 use crate::rank::{Ranked, check_query, fuse, fusion_depth, keep_best, note};
 
 /// The most points one search mode is asked for.
@@ -111,6 +113,11 @@ impl QdrantStore {
                 rescore: Some(true),
                 ..QuantizationSearchParams::default()
             }),
+            // A filter that few points pass cuts the graph to pieces otherwise.
+            acorn: filter.is_some().then_some(AcornSearchParams {
+                enable: Some(true),
+                max_selectivity: Some(1.0),
+            }),
             ..SearchParams::default()
         };
         self.query(
@@ -135,14 +142,16 @@ impl QdrantStore {
         }
         // The server's own statistics count deleted points until it tidies up; over a corpus,
         // even that of all points, it counts the living.
+        let counted = query.weights == TermWeights::Counted;
         let params = SearchParams {
-            idf: Some(IdfParams {
+            idf: counted.then_some(IdfParams {
                 corpus: Some(corpus),
             }),
             ..SearchParams::default()
         };
+        let name = sparse_name(query.weights);
         let query = Input::Sparse(server_sparse(query));
-        Some(self.query(query, SPARSE, filter, params, limit))
+        Some(self.query(query, name, filter, params, limit))
     }
 
     fn query(

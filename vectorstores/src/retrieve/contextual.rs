@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use corbie_core::{ChatModel, ChatRequest, Chunk, Document, Message, ResponseFormat, Result};
+use corbie_core::{
+    BoxFuture, ChatModel, ChatRequest, Chunk, Document, Message, ResponseFormat, Result,
+};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::json;
@@ -86,8 +88,12 @@ impl Contextualizer {
             let piece = pieces.get(piece_of(first)).cloned().unwrap_or_default();
             let text = document.text.get(piece).unwrap_or_default();
             contexts.push(self.context(text, first).await?);
-            let rest = rest.iter().map(|chunk| self.context(text, chunk));
-            let rest: Vec<String> = stream::iter(rest)
+            // Boxed one by one: a closure of futures would keep the whole from being `Send`.
+            let mut others: Vec<BoxFuture<'_, Result<String>>> = Vec::with_capacity(rest.len());
+            for chunk in rest {
+                others.push(Box::pin(self.context(text, chunk)));
+            }
+            let rest: Vec<String> = stream::iter(others)
                 .buffered(self.at_once.max(1))
                 .try_collect()
                 .await?;

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use corbie_core::{
     BoxFuture, EmbedKind, Embedder, Error, ErrorKind, Hit, Query, Result, RetrieveRequest,
-    Retriever, SearchRequest, VectorStore,
+    Retriever, SearchRequest, SparseEmbedder, SparseVector, VectorStore,
 };
 use serde::{Deserialize, Serialize};
 
 use super::traced;
-use crate::bm25::Bm25;
-use crate::embed::embed;
+use crate::embed::{embed, embed_sparse};
 
 /// Which search answers a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -18,7 +17,7 @@ use crate::embed::embed;
 pub enum SearchMode {
     /// By meaning: cosine of embeddings.
     Dense,
-    /// By words: BM25.
+    /// By words: BM25, or the weights of a model.
     Keyword,
     /// Both, fused by score.
     #[default]
@@ -64,8 +63,8 @@ pub struct StoreRetriever {
     pub store: Arc<dyn VectorStore>,
     /// The model that embedded what the store keeps; without one only words are searched.
     pub embedder: Option<Arc<dyn Embedder>>,
-    /// The tokenizer of what the store keeps.
-    pub bm25: Bm25,
+    /// What weighed the words of what the store keeps.
+    pub sparse: Arc<dyn SparseEmbedder>,
     /// Which search answers.
     pub mode: SearchMode,
 }
@@ -81,7 +80,7 @@ impl StoreRetriever {
                 )
                 .hint("search in keyword mode, or name an embedding model")),
                 SearchMode::Keyword | SearchMode::Hybrid => {
-                    Ok(Query::Sparse(self.bm25.query(question)))
+                    Ok(Query::Sparse(self.words(question).await?))
                 }
             };
         };
@@ -89,9 +88,9 @@ impl StoreRetriever {
             SearchMode::Dense => Ok(Query::Dense(
                 of_question(embedder.as_ref(), question).await?,
             )),
-            SearchMode::Keyword => Ok(Query::Sparse(self.bm25.query(question))),
+            SearchMode::Keyword => Ok(Query::Sparse(self.words(question).await?)),
             SearchMode::Hybrid => {
-                let sparse = self.bm25.query(question);
+                let sparse = self.words(question).await?;
                 let dense_weight = match sparse.is_empty() {
                     true => 1.0,
                     false => legibility(embedder.as_ref(), question),
@@ -106,6 +105,15 @@ impl StoreRetriever {
                 })
             }
         }
+    }
+}
+
+impl StoreRetriever {
+    /// What the terms of a question weigh.
+    async fn words(&self, question: &str) -> Result<SparseVector> {
+        let texts = [question.to_owned()];
+        let vectors = embed_sparse(self.sparse.as_ref(), &texts, EmbedKind::Query).await?;
+        Ok(vectors.into_iter().next().unwrap_or_default())
     }
 }
 
@@ -150,6 +158,7 @@ mod tests {
 
     use super::*;
     use crate::MemoryStore;
+    use crate::bm25::Bm25;
 
     /// Knows no Chinese.
     struct English(HashEmbedder);
@@ -192,7 +201,7 @@ mod tests {
         let retriever = |embedder| StoreRetriever {
             store: Arc::new(MemoryStore::new(Some(8))),
             embedder,
-            bm25: Bm25::default(),
+            sparse: Arc::new(Bm25::default()),
             mode: SearchMode::Hybrid,
         };
         let english: Option<Arc<dyn Embedder>> = Some(Arc::new(English(HashEmbedder::new(8))));

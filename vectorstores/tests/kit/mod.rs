@@ -285,7 +285,8 @@ pub fn parts(embedder: Arc<CountingEmbedder>, stores: Arc<dyn Stores>) -> IndexP
         embedder: Some(embedder),
         parser: Arc::new(PlainParser),
         splitter: Arc::new(LineSplitter("lines")),
-        bm25: Bm25::default(),
+        contexts: None,
+        sparse: Arc::new(Bm25::default()),
         stores,
         wait: Duration::ZERO,
     }

@@ -165,7 +165,7 @@ pub fn search(mode: SearchMode) -> StoreRetriever {
     StoreRetriever {
         store: store(),
         embedder: Some(embedder()),
-        bm25: bm25(),
+        sparse: Arc::new(bm25()),
         mode,
     }
 }

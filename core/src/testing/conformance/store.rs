@@ -167,6 +167,47 @@ async fn sparse(store: &dyn VectorStore, points: &[Point]) {
             .is_empty(),
         "no terms, no hits"
     );
+    learned(store, points).await;
+}
+
+/// Weights that a model gave: the store adds nothing, and tells them from counted ones.
+async fn learned(store: &dyn VectorStore, points: &[Point]) {
+    let weights = |pairs: &[(u32, f32)]| SparseVector::from_pairs(pairs.iter().copied()).learned();
+    let changed = [
+        (&points[0], weights(&[(10, 0.5), (7, 2.0)])),
+        (&points[1], weights(&[(10, 1.0)])),
+    ];
+    let changed = changed.map(|(point, sparse)| Point {
+        sparse: Some(sparse),
+        ..point.clone()
+    });
+    store.upsert(changed.to_vec()).await.unwrap();
+    let hits = search(store, Query::Sparse(weights(&[(10, 3.0)])), None, 10).await;
+    assert_eq!(hits.len(), 2, "learned weights find learned weights only");
+    for (hit, score) in hits.iter().zip([3.0, 1.5]) {
+        assert!(
+            close(hit.score, score),
+            "the score is the product of the weights: {} is not {score}",
+            hit.score
+        );
+    }
+    let counted = SparseVector::from_pairs([(7, 1.0), (10, 1.0)]);
+    let hits = search(store, Query::Sparse(counted), None, 10).await;
+    let changed_ids: Vec<Uuid> = changed.iter().map(Point::id).collect();
+    assert!(
+        hits.iter().all(|hit| !changed_ids.contains(&hit.chunk.id)),
+        "counted words find counted words only"
+    );
+    for (point, kept) in changed.iter().zip(store.get(&changed_ids).await.unwrap()) {
+        let is = changed.iter().find(|point| point.id() == kept.id());
+        assert_eq!(
+            is.and_then(|point| point.sparse.clone()),
+            kept.sparse,
+            "the kind of weights of {} comes back",
+            point.chunk.text
+        );
+    }
+    store.upsert(points[..2].to_vec()).await.unwrap();
 }
 
 async fn fused(store: &dyn VectorStore, _points: &[Point]) {

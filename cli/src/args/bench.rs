@@ -35,6 +35,9 @@ pub struct BenchSearchArgs {
     /// Leave the exact vectors on disk
     #[arg(long)]
     pub on_disk: bool,
+    /// Where the points stay afterwards; those of an equal run before are searched as they are
+    #[arg(long, value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
     /// How many candidates a search keeps
     #[arg(long, value_name = "N")]
     pub effort: Option<usize>,

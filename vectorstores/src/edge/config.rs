@@ -14,40 +14,48 @@ use crate::engine::{COUNTED, DENSE, FieldKind, LEARNED, Quantization};
 /// How a field's values are looked up. By default the engine also links the points that share a
 /// value within the graph: with four fields its building took three times as long, and every
 /// search, filtered or not, twice to three times. Only tenants are worth that.
-pub(super) fn field_index(kind: FieldKind, links: bool) -> PayloadSchemaParams {
+pub(super) fn field_index(kind: FieldKind, links: bool, on_disk: bool) -> PayloadSchemaParams {
     let links = Some(links);
+    let memory = on_disk.then_some(Memory::Cold);
     match kind {
         FieldKind::Keyword => PayloadSchemaParams::Keyword(KeywordIndexParams {
             enable_hnsw: links,
+            memory,
             ..KeywordIndexParams::default()
         }),
         FieldKind::Integer => PayloadSchemaParams::Integer(IntegerIndexParams {
             enable_hnsw: links,
+            memory,
             ..IntegerIndexParams::default()
         }),
         FieldKind::Float => PayloadSchemaParams::Float(FloatIndexParams {
             enable_hnsw: links,
+            memory,
             ..FloatIndexParams::default()
         }),
         FieldKind::Bool => PayloadSchemaParams::Bool(BoolIndexParams {
             enable_hnsw: links,
+            memory,
             ..BoolIndexParams::default()
         }),
     }
 }
 
 pub(super) fn config(options: &EdgeOptions) -> EdgeConfig {
-    let counted = EdgeSparseVectorParams {
-        modifier: Some(Modifier::Idf),
+    let cold = options.on_disk.then_some(Memory::Cold);
+    let sparse = |modifier| EdgeSparseVectorParams {
+        modifier,
+        memory: cold,
         ..EdgeSparseVectorParams::default()
     };
     let config = EdgeConfig::builder()
-        .sparse_vector(COUNTED, counted)
-        .sparse_vector(LEARNED, EdgeSparseVectorParams::default());
+        .sparse_vector(COUNTED, sparse(Some(Modifier::Idf)))
+        .sparse_vector(LEARNED, sparse(None));
     // With one thread the engine reads on ours, of which there are several: to hand each read over
     // and back takes longer than the few segments of a collection gain by being read side by side.
     let build = |config: EdgeConfigBuilder| EdgeConfig {
         max_search_threads: Some(1),
+        id_tracker_memory: cold,
         ..config.build()
     };
     let Some(size) = options.dimension else {

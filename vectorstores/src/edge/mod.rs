@@ -41,8 +41,8 @@ pub struct EdgeOptions {
     pub threads: usize,
     /// How vectors are kept for the search, beside the exact ones.
     pub quantization: Quantization,
-    /// Leaves the exact vectors on disk until one is asked for: with a quantization, a quarter of
-    /// the memory or less.
+    /// Leaves the exact vectors, the terms and the values of fields on disk until one is asked for:
+    /// with a quantization, a quarter of the memory or less.
     pub on_disk: bool,
     /// How many candidates a search in the graph index keeps, and never fewer than it is to find:
     /// more find more, later.

@@ -29,6 +29,12 @@ use crate::rank::{Ranked, check_query, fuse, fusion_depth, keep_best, note};
 /// How many points are looked at together when all are.
 const PAGE: usize = 4096;
 
+/// How many neighbours a point has in the graph.
+const NEIGHBOURS: usize = 32;
+
+/// How many candidates smaller vectors give for each hit that is asked for.
+const OVERSAMPLING: f64 = 4.0;
+
 pub(super) struct Shard {
     shard: EdgeShard,
     folder: PathBuf,
@@ -68,12 +74,12 @@ impl Shard {
             dimension: options.dimension,
             search_effort: options.search_effort,
         };
-        shard.index_fields(&options.indexed)?;
+        shard.index_fields(&options.indexed, options.on_disk)?;
         Ok(shard)
     }
 
     /// Indexes the fields that are not indexed yet.
-    fn index_fields(&self, more: &[IndexedField]) -> Result<()> {
+    fn index_fields(&self, more: &[IndexedField], on_disk: bool) -> Result<()> {
         let kept = self.check(self.shard.info())?.payload_schema;
         for (field, kind) in indexed(more)? {
             let links = field == NAMESPACE;
@@ -85,7 +91,9 @@ impl Shard {
             }
             let index = CreateIndex {
                 field_name,
-                field_schema: Some(PayloadFieldSchema::FieldParams(field_index(kind, links))),
+                field_schema: Some(PayloadFieldSchema::FieldParams(field_index(
+                    kind, links, on_disk,
+                ))),
             };
             self.write(UpdateOperation::FieldIndexOperation(
                 FieldIndexOperations::CreateIndex(index),
@@ -261,22 +269,37 @@ impl Shard {
         // Without a look at the neighbours' neighbours, a filter that few points pass cuts the
         // graph to pieces: at one in ten, a tenth of the nearest were found. How many pass, the
         // engine only guesses where no index of the field says it: so whatever the filter.
+        let exact = match &filter {
+            Some(filter) => self.is_narrow(filter)?,
+            None => false,
+        };
         let acorn = AcornSearchParams {
             enable: true,
             max_selectivity: Some(1.0.into()),
         };
         let params = SearchParams {
             hnsw_ef: Some(self.search_effort.max(limit)),
-            // What was found by smaller vectors is scored by the whole ones.
+            exact,
+            // Smaller vectors find more than is asked for, and the whole ones choose among them.
             quantization: Some(QuantizationSearchParams {
                 ignore: false,
                 rescore: Some(true),
-                oversampling: None,
+                oversampling: Some(OVERSAMPLING),
             }),
             acorn: filter.is_some().then_some(acorn),
             ..SearchParams::default()
         };
         self.rank(QueryEnum::Nearest(query), filter, params, limit)
+    }
+
+    /// Whether so few points pass that a point of the graph has less than its usual number of
+    /// passing neighbours even two steps away: then each that passes is looked at.
+    fn is_narrow(&self, filter: &EngineFilter) -> Result<bool> {
+        let count = |filter| {
+            let exact = false;
+            self.check(self.shard.count(CountRequest { filter, exact }))
+        };
+        Ok(count(Some(filter.clone()))?.saturating_mul(NEIGHBOURS) < count(None)?)
     }
 
     /// The best points, and what those of `also` score.

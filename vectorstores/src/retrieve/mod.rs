@@ -52,7 +52,7 @@
 //! let searching = |mode| StoreRetriever {
 //!     store: Arc::clone(&store),
 //!     embedder: Some(Arc::clone(&embedder)),
-//!     bm25: Bm25::default(),
+//!     sparse: Arc::new(Bm25::default()),
 //!     mode,
 //! };
 //! let retriever = Hybrid::new(searching(SearchMode::Dense), searching(SearchMode::Keyword))

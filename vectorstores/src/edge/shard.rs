@@ -277,8 +277,9 @@ impl Shard {
             enable: true,
             max_selectivity: Some(1.0.into()),
         };
+        let effort = self.search_effort.max(effort(self.count_roughly(None)?));
         let params = SearchParams {
-            hnsw_ef: Some(self.search_effort.max(limit)),
+            hnsw_ef: Some(effort.max(limit)),
             exact,
             // Smaller vectors find more than is asked for, and the whole ones choose among them.
             quantization: Some(QuantizationSearchParams {
@@ -295,11 +296,13 @@ impl Shard {
     /// Whether so few points pass that a point of the graph has less than its usual number of
     /// passing neighbours even two steps away: then each that passes is looked at.
     fn is_narrow(&self, filter: &EngineFilter) -> Result<bool> {
-        let count = |filter| {
-            let exact = false;
-            self.check(self.shard.count(CountRequest { filter, exact }))
-        };
-        Ok(count(Some(filter.clone()))?.saturating_mul(NEIGHBOURS) < count(None)?)
+        let passing = self.count_roughly(Some(filter.clone()))?;
+        Ok(passing.saturating_mul(NEIGHBOURS) < self.count_roughly(None)?)
+    }
+
+    fn count_roughly(&self, filter: Option<EngineFilter>) -> Result<usize> {
+        let exact = false;
+        self.check(self.shard.count(CountRequest { filter, exact }))
     }
 
     /// The best points, and what those of `also` score.
@@ -421,6 +424,12 @@ impl Shard {
             }
         }
     }
+}
+
+/// The least effort among so many points. It was measured: 64 finds all of 10 among 100,000, and
+/// 0.85 of them among a million, where 256 find 0.99.
+fn effort(points: usize) -> usize {
+    ((points as f64).powf(2.0 / 3.0) / 40.0) as usize
 }
 
 fn ranking(

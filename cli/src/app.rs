@@ -31,7 +31,7 @@ use crate::stores::stores;
 const COLLECTION_WAIT: Duration = Duration::from_secs(10);
 
 /// The name of counted words among models that weigh them.
-const COUNTED: &str = "bm25";
+pub const COUNTED: &str = "bm25";
 
 /// The program's parts.
 pub struct App {

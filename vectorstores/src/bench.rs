@@ -58,7 +58,7 @@ impl Default for BenchOptions {
 pub struct BenchFigures {
     /// How many points.
     pub points: usize,
-    /// Points written and flushed in a second.
+    /// Points written and flushed in a second; 0: they were there already.
     pub ingest_per_second: f64,
     /// How long tidying up took, in seconds: the graph index.
     pub optimize_seconds: f64,
@@ -90,13 +90,13 @@ pub struct Times {
 }
 
 /// Fills an empty store and searches it. `optimize` is called when it is full. One that an equal
-/// call has filled is searched as it is: by a process that has not written, as most do not. Vectors that are
-/// `given`, those of the points and then those of the questions one behind the other, take the
-/// place of made ones.
+/// call has filled is searched as it is: by a process that has not written, as most do not.
+/// Vectors that are `given`, those of the points and then those of the questions one behind the
+/// other, take the place of made ones.
 ///
 /// # Errors
 ///
-/// When the store fails, or is not empty.
+/// When the store fails, or holds another number of points.
 pub async fn search_bench(
     store: &dyn VectorStore,
     options: &BenchOptions,

@@ -22,15 +22,8 @@ pub(crate) async fn embed(
         error.type = tracing::field::Empty,
     );
     let embedded = embedder.embed(texts, kind).instrument(span.clone()).await;
-    let embedded = embedded.and_then(|vectors| match vectors.len() == texts.len() {
-        true => Ok(vectors),
-        false => {
-            let subject = format!("embedder `{}`", info.model);
-            let (given, asked) = (vectors.len(), texts.len());
-            let cause = format!("it gave {given} vectors for {asked} texts");
-            Err(Error::new(ErrorKind::Unavailable, subject, cause))
-        }
-    });
+    let subject = || format!("embedder `{}`", info.model);
+    let embedded = embedded.and_then(|vectors| one_each(vectors, texts, subject));
     embedded.inspect_err(|error| {
         span.record("error.type", tracing::field::debug(error.kind()));
     })
@@ -42,12 +35,16 @@ pub(crate) async fn embed_sparse(
     texts: &[String],
     kind: EmbedKind,
 ) -> Result<Vec<SparseVector>> {
-    let vectors = embedder.embed(texts, kind).await?;
-    if vectors.len() != texts.len() {
-        let subject = format!("sparse embedder `{}`", embedder.info().model);
-        let (given, asked) = (vectors.len(), texts.len());
-        let cause = format!("it gave {given} vectors for {asked} texts");
-        return Err(Error::new(ErrorKind::Unavailable, subject, cause));
+    let subject = || format!("sparse embedder `{}`", embedder.info().model);
+    one_each(embedder.embed(texts, kind).await?, texts, subject)
+}
+
+/// Refuses more vectors than texts, or fewer.
+fn one_each<T>(vectors: Vec<T>, texts: &[String], subject: impl Fn() -> String) -> Result<Vec<T>> {
+    let (given, asked) = (vectors.len(), texts.len());
+    if given == asked {
+        return Ok(vectors);
     }
-    Ok(vectors)
+    let cause = format!("it gave {given} vectors for {asked} texts");
+    Err(Error::new(ErrorKind::Unavailable, subject(), cause))
 }

@@ -82,13 +82,15 @@ async fn search(args: &crate::args::BenchSearchArgs) -> Result<Value> {
         ..EdgeOptions::default()
     };
     let given = args.vectors.as_deref().map(numbers).transpose()?;
-    let scratch = match &args.folder {
-        Some(_) => None,
-        None => Some(Scratch::new()?),
+    let scratch;
+    let folder = match &args.folder {
+        Some(folder) => folder,
+        None => {
+            scratch = Scratch::new()?;
+            &scratch.0
+        }
     };
-    let folder = args.folder.as_deref();
-    let folder = folder.or(scratch.as_ref().map(|scratch| scratch.0.as_path()));
-    let store = EdgeStore::open(folder.unwrap_or(Path::new(".")), edge)?;
+    let store = EdgeStore::open(folder, edge)?;
     let figures = search_bench(&store, &options, given, async || store.optimize().await).await?;
     let mut row = json!({ "v": 1 });
     if let (Some(row), Value::Object(figures)) =

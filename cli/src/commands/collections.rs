@@ -9,7 +9,7 @@ use corbie_vectorstores::index::{
 };
 use serde_json::{Value, json, to_value};
 
-use crate::app::App;
+use crate::app::{App, COUNTED};
 use crate::args::{CollectionsCommand, IndexCommand};
 use crate::output::bytes;
 use crate::stores::stores;
@@ -212,7 +212,7 @@ fn row(info: &CollectionInfo) -> Value {
         "bytes": info.bytes,
         "model": model(info),
         "dimension": info.embedder.as_ref().map(|embedder| embedder.dimension),
-        "sparse": info.sparse.as_ref().map_or("bm25", |sparse| &sparse.model),
+        "sparse": info.sparse.as_ref().map_or(COUNTED, |sparse| &sparse.model),
         "store": info.store,
         "owner": info.owner.as_ref().map(|owner| owner.pid),
     })

@@ -52,8 +52,7 @@ impl Shard {
                 let subject = format!("vector store {}", folder.display());
                 check_dimension(&subject, dimension, options.dimension)?;
                 let mut config = config(options);
-                let names = |config: &EdgeConfig| config.sparse_vectors.contains_key(LEARNED);
-                let older = !names(&kept);
+                let older = !kept.sparse_vectors.contains_key(LEARNED);
                 if older {
                     config.sparse_vectors.remove(LEARNED);
                 }

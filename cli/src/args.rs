@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use agent::{AgentArgs, Approve, Means, ResumeArgs, RunsCommand, ToolName, typed};
 #[cfg(feature = "edge")]
 pub use bench::QuantizationKind;
-pub use bench::{BenchCommand, BenchSearchArgs};
+pub use bench::{BenchCommand, BenchEmbedArgs, BenchGenerateArgs, BenchSearchArgs};
 pub use eval::{
     Aids, EvalCallsArgs, EvalCommand, EvalCompareArgs, EvalRetrievalArgs, EvalToolsArgs,
     ResamplingArgs,

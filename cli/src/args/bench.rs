@@ -13,6 +13,45 @@ pub enum BenchCommand {
         /// The folder
         folder: PathBuf,
     },
+    /// The local chat model in force: reading a prompt, and writing
+    Generate(BenchGenerateArgs),
+    /// The embedding model in force
+    Embed(BenchEmbedArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct BenchGenerateArgs {
+    /// Tokens of a prompt
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub prompt_tokens: usize,
+    /// Tokens that are written
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub tokens: usize,
+    /// Tokens of context before what is written
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub depth: usize,
+    /// How many read and write at once
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub streams: usize,
+    /// How many threads compute; without it as many as there are cores
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// How often; figures are medians
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub runs: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchEmbedArgs {
+    /// Tokens of a text
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub tokens: usize,
+    /// Texts of a call
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub batch: usize,
+    /// How often; figures are medians
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    pub runs: usize,
 }
 
 #[derive(Debug, Args)]

@@ -1,16 +1,15 @@
-//! `corbie bench`: how fast it is on this machine.
+//! A folder into a collection of its own, and where the time goes.
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use corbie_core::{
-    BoxFuture, Document, EmbedKind, Embedder, EmbedderInfo, Embedding, Error, Filter, Hit, Parser,
-    Point, RetrieveRequest, Retriever, ScrollPage, SearchRequest, Selection, Span, Splitter,
-    TokenCounter, VectorStore,
+    BoxFuture, Document, EmbedKind, Embedder, EmbedderInfo, Embedding, Filter, Hit, Parser, Point,
+    RetrieveRequest, Retriever, ScrollPage, SearchRequest, Selection, Span, Splitter, TokenCounter,
+    VectorStore,
 };
 use corbie_loaders::{FolderOptions, FolderSource};
 use corbie_vectorstores::SearchMode;
@@ -18,111 +17,11 @@ use corbie_vectorstores::index::{Collections, Index, IndexParts, Place, Stores};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::{Scratch, memory};
 use crate::app::App;
-use crate::args::BenchCommand;
 
-pub async fn run(app: &App, command: BenchCommand) -> Result<ExitCode> {
-    let row = match command {
-        BenchCommand::Search(args) => search(&args).await?,
-        BenchCommand::Ingest { folder } => ingest(app, &folder).await?,
-    };
-    match app.output.is_json() {
-        true => app.output.json(&row)?,
-        false => lines(app, "", &row)?,
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// A figure a line; those that belong together indented.
-fn lines(app: &App, before: &str, row: &Value) -> Result<()> {
-    for (name, value) in row.as_object().into_iter().flatten() {
-        match value {
-            Value::Object(_) => {
-                app.output.line(&format!("{before}{name}"))?;
-                lines(app, "  ", value)?;
-            }
-            _ if name == "v" => {}
-            Value::Number(number) if number.is_f64() => {
-                let number = number.as_f64().unwrap_or_default();
-                app.output
-                    .line(&format!("{before}{name:<22} {number:.3}"))?;
-            }
-            value => app.output.line(&format!("{before}{name:<22} {value}"))?,
-        }
-    }
-    Ok(())
-}
-
-#[cfg(feature = "edge")]
-async fn search(args: &crate::args::BenchSearchArgs) -> Result<Value> {
-    use corbie_vectorstores::bench::{BenchOptions, bench_field, search_bench};
-    use corbie_vectorstores::{EdgeOptions, EdgeStore, FieldKind, IndexedField, Quantization};
-
-    let options = BenchOptions {
-        points: args.points,
-        dimension: args.dimension,
-        queries: args.queries,
-        ..BenchOptions::default()
-    };
-    let edge = EdgeOptions {
-        dimension: Some(options.dimension),
-        // Tidying up is measured by itself.
-        optimize_after: usize::MAX,
-        quantization: match args.quantization {
-            crate::args::QuantizationKind::None => Quantization::None,
-            crate::args::QuantizationKind::Scalar => Quantization::Scalar,
-            crate::args::QuantizationKind::Binary => Quantization::Binary,
-        },
-        on_disk: args.on_disk,
-        search_effort: args.effort.unwrap_or(EdgeOptions::default().search_effort),
-        indexed: vec![IndexedField {
-            field: bench_field().into(),
-            kind: FieldKind::Integer,
-        }],
-        ..EdgeOptions::default()
-    };
-    let given = args.vectors.as_deref().map(numbers).transpose()?;
-    let scratch;
-    let folder = match &args.folder {
-        Some(folder) => folder,
-        None => {
-            scratch = Scratch::new()?;
-            &scratch.0
-        }
-    };
-    let store = EdgeStore::open(folder, edge)?;
-    let figures = search_bench(&store, &options, given, async || store.optimize().await).await?;
-    let mut row = json!({ "v": 1 });
-    if let (Some(row), Value::Object(figures)) =
-        (row.as_object_mut(), serde_json::to_value(figures)?)
-    {
-        row.extend(figures);
-        row.insert("rss_mb".into(), json!(memory("VmRSS:")));
-        row.insert("peak_rss_mb".into(), json!(memory("VmHWM:")));
-    }
-    Ok(row)
-}
-
-/// The numbers in a file: four bytes each, the least first.
-#[cfg(feature = "edge")]
-fn numbers(file: &Path) -> Result<Vec<f32>> {
-    let bytes = std::fs::read(file).map_err(|e| Error::io(format!("`{}`", file.display()), e))?;
-    let (numbers, _) = bytes.as_chunks::<4>();
-    Ok(numbers
-        .iter()
-        .map(|four| f32::from_le_bytes(*four))
-        .collect())
-}
-
-#[cfg(not(feature = "edge"))]
-async fn search(_: &crate::args::BenchSearchArgs) -> Result<Value> {
-    let cause = "this build has no embedded engine to measure";
-    Err(Error::new(corbie_core::ErrorKind::Unsupported, "bench search", cause).into())
-}
-
-/// A folder into a collection of its own, and where the time goes. Reading and cutting run beside
-/// embedding and storing, so their times do not add up to the whole.
-async fn ingest(app: &App, folder: &Path) -> Result<Value> {
+/// Reading and cutting run beside embedding and storing, so their times do not add up to the whole.
+pub async fn run(app: &App, folder: &Path) -> Result<Value> {
     let times = Arc::new(Times::default());
     let parts = app.parts(None).await?;
     // The model is loaded before the clock runs.
@@ -200,31 +99,6 @@ async fn question_times(index: &Index) -> Result<Option<f64>> {
 
 /// How many questions are asked after an ingest.
 const QUESTIONS: usize = 20;
-
-/// A folder that goes when it is dropped.
-struct Scratch(std::path::PathBuf);
-
-impl Scratch {
-    fn new() -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("corbie-bench-{}", Uuid::new_v4()));
-        std::fs::create_dir_all(&folder).map_err(|e| Error::io(folder.display().to_string(), e))?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A figure of this process's memory, in MiB; `None` where the system does not say.
-fn memory(name: &str) -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-    let kilobytes: f64 = line.split_whitespace().next()?.parse().ok()?;
-    Some((kilobytes / 1024.0).round())
-}
 
 /// Microseconds of each stage.
 #[derive(Default)]

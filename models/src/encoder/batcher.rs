@@ -200,7 +200,8 @@ impl<T: Send + 'static> Worker<T> {
             .map(|(call, index)| &waiting[*call].inputs[*index])
             .collect();
         let hidden = encoder.hidden();
-        let states = encoder.forward(&inputs, scratch).map_err(|error| {
+        // On a thread of the pool: from outside, every product would have to wake it anew.
+        let states = rayon::scope(|_| encoder.forward(&inputs, scratch)).map_err(|error| {
             Error::new(ErrorKind::Internal, &self.subject, &error).caused_by(error)
         })?;
         let mut rest = states;

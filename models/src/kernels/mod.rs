@@ -4,9 +4,9 @@
 //! Batch invariance is law here: a row of output is computed by the same operations in the same
 //! order whatever the other rows are, however many there are, and on however many threads.
 //!
-//! Work is divided among the threads of rayon's pool. A caller that is not one of them sleeps until
-//! the pool has done its part, which costs tens of microseconds a call: run whole models on the
-//! pool (`rayon::ThreadPool::install`), not single products.
+//! Work is divided among as many threads as the caller's pool of rayon's has: those of a team that
+//! stays awake between one piece of work and the next, or those of the pool while the team serves
+//! somebody else.
 //!
 //! All buffers are row-major; `[m, k]` in a comment means `m` rows of `k` numbers.
 
@@ -19,6 +19,7 @@ mod matrix;
 mod parallel;
 mod quantized;
 mod rope;
+mod team;
 mod tier;
 
 pub use attention::{

@@ -1,9 +1,12 @@
-//! Work divided among the threads of rayon's pool.
+//! Work divided among threads: those of the team, or while that is at work for others those of
+//! rayon's pool.
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
+
+use super::team;
 
 /// Below this many multiplications a piece of work is not worth handing to another thread.
 const PIECE: usize = 200_000;
@@ -22,9 +25,10 @@ pub(super) fn divide(count: usize, cost: usize, work: impl Fn(Range<usize>) + Sy
     if threads == 1 || pieces < 2 {
         return work(0..count);
     }
-    (0..pieces)
-        .into_par_iter()
-        .for_each(|piece| work(part(piece, pieces, count)));
+    let piece = |piece| work(part(piece, pieces, count));
+    if !team::share(pieces, threads - 1, &piece) {
+        (0..pieces).into_par_iter().for_each(piece);
+    }
 }
 
 /// Part `index` of `parts` parts of `0..count`, which differ by at most one in length.

@@ -16,13 +16,16 @@ use std::cell::Cell;
 use candle_core::quantized::GgmlDType;
 
 use super::parallel::{Shared, divide};
-use super::tier::Tier;
+use super::tier::{Kernel, Lanes, Tier};
 use activations::{Activations, Strip};
 use format::Format;
 use pack::{Packed, TILE, Tile};
 
-/// Strips of activations that go through a tile before the next one is read.
-const STRIPS: usize = 8;
+/// Rows of activations that go through a tile before the next one is read.
+const TOGETHER: usize = 64;
+
+/// Tiles that go together.
+const TILES: usize = 2;
 
 /// A matrix in one of GGML's block formats.
 #[derive(Debug, Clone)]
@@ -90,29 +93,73 @@ impl Quantized {
         let mut rounded = ROUNDED.take();
         rounded.round(tier, packed.format, longest(tier), x, packed.columns);
         let (tiles, strips) = (packed.tiles(), rounded.strips());
+        let (pairs, together) = (tiles.div_ceil(TILES), TOGETHER / longest(tier));
         let out = Shared::new(out);
         // These activations stay in the cache while the tiles pass by.
-        let cost = rounded.rows().min(64) * packed.columns * TILE / 4;
-        divide(strips.div_ceil(STRIPS) * tiles, cost, |units| {
-            let mut products = [[0.0; TILE]; LONGEST];
+        let cost = rounded.rows().min(TOGETHER) * packed.columns * TILES * TILE / 4;
+        divide(strips.div_ceil(together) * pairs, cost, |units| {
+            let mut products = [[0.0; TILE]; TILES * LONGEST];
             for unit in units {
-                let (group, index) = (unit / tiles * STRIPS, unit % tiles);
-                let tile = packed.tile(index);
-                let width = TILE.min(packed.rows - index * TILE);
-                for strip in group..strips.min(group + STRIPS) {
-                    let (first, strip) = rounded.strip(strip);
-                    let products = &mut products[..strip.rows];
-                    product(tier, &tile, &strip, products);
-                    for (row, products) in (first..).zip(products) {
-                        // SAFETY: every unit has its own rows and columns.
-                        let out = unsafe { out.slice(row * packed.rows + index * TILE, width) };
-                        out.copy_from_slice(&products[..width]);
-                    }
+                let (group, first) = (unit / pairs * together, unit % pairs * TILES);
+                let pair = [first, (first + 1).min(tiles - 1)].map(|index| packed.tile(index));
+                let pair = &pair[..TILES.min(tiles - first)];
+                for strip in group..strips.min(group + together) {
+                    let (row, strip) = rounded.strip(strip);
+                    let products = &mut products[..pair.len() * strip.rows];
+                    product(tier, pair, &strip, products);
+                    let place = (row, first * TILE);
+                    // SAFETY: every unit has its own rows and columns.
+                    unsafe { scatter(tier, &out, packed.rows, place, strip.rows, products) };
                 }
             }
         });
         ROUNDED.set(rounded);
     }
+}
+
+/// Writes the products of tiles with a strip of rows, `[tiles, rows, 16]`, to their place in a
+/// matrix of so many columns.
+///
+/// # Safety
+///
+/// No other thread writes there.
+unsafe fn scatter(
+    tier: Tier,
+    out: &Shared<'_, f32>,
+    columns: usize,
+    (row, column): (usize, usize),
+    rows: usize,
+    products: &[[f32; TILE]],
+) {
+    struct Scatter<'a>(
+        &'a Shared<'a, f32>,
+        usize,
+        (usize, usize),
+        usize,
+        &'a [[f32; TILE]],
+    );
+
+    impl Kernel for Scatter<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<L: Lanes>(self, _lanes: L) {
+            let Self(out, columns, (row, column), rows, products) = self;
+            for (at, products) in products.iter().enumerate() {
+                let column = column + at / rows * TILE;
+                let width = TILE.min(columns - column);
+                let start = (row + at % rows) * columns + column;
+                // SAFETY: by the contract of the function.
+                let out = unsafe { out.slice(start, width) };
+                match out.as_mut_array::<TILE>() {
+                    Some(out) => *out = *products,
+                    None => out.copy_from_slice(&products[..width]),
+                }
+            }
+        }
+    }
+
+    tier.run(Scatter(out, columns, (row, column), rows, products));
 }
 
 impl Quantized {
@@ -154,14 +201,19 @@ fn longest(tier: Tier) -> usize {
     }
 }
 
-fn product(tier: Tier, tile: &Tile<'_>, x: &Strip<'_>, out: &mut [[f32; TILE]]) {
-    match tier {
-        Tier::Portable => portable::multiply(tile, x, out),
+/// Products of one or two tiles with a strip: `[tiles, rows]` items of `out`.
+fn product(tier: Tier, tiles: &[Tile<'_>], x: &Strip<'_>, out: &mut [[f32; TILE]]) {
+    #[cfg(target_arch = "x86_64")]
+    if tier == Tier::Avx512 {
         // SAFETY: a tier exists only where the machine has its instructions.
-        #[cfg(target_arch = "x86_64")]
-        Tier::Avx2 => unsafe { avx2::multiply(tile, x, out) },
-        // SAFETY: as above.
-        #[cfg(target_arch = "x86_64")]
-        Tier::Avx512 => unsafe { avx512::multiply(tile, x, out) },
+        return unsafe { avx512::multiply(tiles, x, out) };
+    }
+    for (tile, out) in tiles.iter().zip(out.chunks_exact_mut(x.rows)) {
+        match tier {
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Tier::Avx2 => unsafe { avx2::multiply(tile, x, out) },
+            _ => portable::multiply(tile, x, out),
+        }
     }
 }

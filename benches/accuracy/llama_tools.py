@@ -8,12 +8,14 @@ Greedily, `tool_choice="auto"`, the chat format `chatml-function-calling`, the o
 formats for tools that serves models without a tool template of their own. BFCL_DATA is the folder
 `bfcl_eval/data`. Cases are those that `corbie eval tools` takes for the same options: with
 `--limit` spread evenly over the file. Each line of the output is one answer: its calls, and its
-text where there are none.
+text where there are none. Some of its grammars slow it down to seconds a token: a case that takes
+longer than `--seconds` counts as malformed, and its text says so.
 """
 
 import argparse
 import json
 import re
+import signal
 import sys
 import time
 
@@ -36,13 +38,19 @@ def standard(schema):
     return out
 
 
+def too_long(*_):
+    raise TimeoutError("no answer in time")
+
+
 def main():
+    signal.signal(signal.SIGALRM, too_long)
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
     parser.add_argument("data")
     parser.add_argument("ids")
     parser.add_argument("--categories")
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--seconds", type=int, default=60)
     options = parser.parse_args()
     with open(options.ids, encoding="utf-8") as file:
         ids = file.read().split()
@@ -66,6 +74,7 @@ def main():
             "parameters": standard(function["parameters"]),
         }} for function in case["function"]]
         begun = time.time()
+        signal.alarm(options.seconds)
         answer = {"id": name, "calls": [], "text": ""}
         try:
             reply = model.create_chat_completion(
@@ -79,6 +88,7 @@ def main():
                 answer["calls"].append({"name": called, "arguments": arguments})
         except Exception as error:  # A call that is none, or a grammar that cannot be made.
             answer |= {"calls": [], "malformed": True, "text": str(error)[:200]}
+        signal.alarm(0)
         answer["seconds"] = round(time.time() - begun, 2)
         print(json.dumps(answer, ensure_ascii=False), flush=True)
         print(f"{number + 1}/{len(ids)}", file=sys.stderr, end="\r")

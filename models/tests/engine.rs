@@ -101,9 +101,13 @@ fn text(length: usize, seed: u64) -> Vec<u32> {
         .collect()
 }
 
-/// What a fresh engine writes for one request.
+/// What a fresh engine that guesses nothing writes for one request.
 fn alone(decoder: &Arc<Decoder>, prompt: &[u32], max_tokens: usize, seed: Option<u64>) -> Vec<u32> {
-    let engine = engine(decoder);
+    let options = EngineOptions {
+        guesses: 0,
+        ..options(decoder)
+    };
+    let engine = Engine::start("model `tiny`", decoder, options).unwrap();
     let (request, outcome) = request(prompt, max_tokens, seed);
     engine.submit(request).unwrap();
     outcome.recv().unwrap().0
@@ -485,6 +489,44 @@ fn a_guide_that_allows_everything_changes_nothing() {
         engine.submit(guided).unwrap();
         let expected = alone(&decoder, &text(30, 4), 40, seed);
         assert_eq!(outcome.recv().unwrap().0, expected);
+    }
+}
+
+#[test]
+fn guesses_change_nothing() {
+    for name in ["llama", "gemma3", "lfm2"] {
+        let decoder = decoder(name);
+        for (seed, of) in [(None, 3), (None, 40), (Some(1), 5), (Some(2), 2)] {
+            // The fewer tokens there are, the more is guessed, right and wrong.
+            let prompt: Vec<u32> = text(90, of).iter().map(|token| token % of as u32).collect();
+            let expected = alone(&decoder, &prompt, 120, seed);
+            for guesses in [1, 10, 40] {
+                let options = EngineOptions {
+                    guesses,
+                    ..options(&decoder)
+                };
+                let engine = Engine::start("model `tiny`", &decoder, options).unwrap();
+                for guided in [false, true] {
+                    let (mut request, outcome) = request(&prompt, 120, seed);
+                    request.guide = guided.then(|| Box::new(Anything) as Box<dyn Guide>);
+                    engine.submit(request).unwrap();
+                    let (tokens, written) = outcome.recv().unwrap();
+                    assert_eq!(tokens, expected, "{name}, {guesses}, {guided}");
+                    assert!(written.unwrap().cut);
+                }
+                // What is kept of it is what was written, and no guess.
+                let next = [&prompt[..], &expected, &[7, 7]].concat();
+                let (request, outcome) = request(&next, 20, seed);
+                engine.submit(request).unwrap();
+                let (tokens, written) = outcome.recv().unwrap();
+                assert_eq!(
+                    tokens,
+                    alone(&decoder, &next, 20, seed),
+                    "{name}, {guesses}"
+                );
+                assert_eq!(written.unwrap().cached, 90 + 119, "{name}, {guesses}");
+            }
+        }
     }
 }
 

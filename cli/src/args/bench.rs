@@ -30,6 +30,12 @@ pub struct BenchGenerateArgs {
     /// Tokens of context before what is written
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub depth: usize,
+    /// Write on what the context has before: its last tokens are those of its beginning
+    #[arg(long, requires = "depth")]
+    pub quote: bool,
+    /// How many tokens are guessed from the text at a time; 0: none
+    #[arg(long, value_name = "N")]
+    pub guesses: Option<usize>,
     /// How many read and write at once
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub streams: usize,

@@ -59,6 +59,9 @@ pub struct LocalChatOptions {
     pub context_length: Option<usize>,
     /// How many threads compute; `None`: those that the whole process shares.
     pub threads: Option<usize>,
+    /// The most tokens that are guessed from the text itself and tried together, because answers
+    /// quote what they are given; `None`: ten; 0: none. Answers do not depend on it.
+    pub guesses: Option<usize>,
     /// The most bytes of keys and values, running requests and kept prefixes together; `None`:
     /// what the context needs, at least 512 MiB.
     pub memory: Option<usize>,

@@ -52,6 +52,7 @@ impl LocalChatOptions {
             running: self.running.unwrap_or(default.running),
             waiting: self.waiting.unwrap_or(default.waiting),
             threads: self.threads,
+            guesses: self.guesses.unwrap_or(default.guesses),
         }
     }
 }

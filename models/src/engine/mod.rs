@@ -9,6 +9,7 @@
 //! share follow Kwon et al. (PagedAttention, 2023), here as a tree of prefixes (Zheng et al.,
 //! SGLang, 2024).
 
+mod guess;
 mod guide;
 mod inbox;
 mod masks;
@@ -44,7 +45,13 @@ pub struct EngineOptions {
     pub waiting: usize,
     /// How many threads compute; `None`: those that the whole process shares.
     pub threads: Option<usize>,
+    /// The most tokens that are guessed from the text at a time and read along with the last one.
+    /// What is written does not depend on it.
+    pub guesses: usize,
 }
+
+/// How many tokens are guessed unless another number is set.
+pub(crate) const GUESSES: usize = 10;
 
 impl EngineOptions {
     /// Sixteen requests together, sixty-four waiting, and memory for the longest context, or 512
@@ -60,6 +67,7 @@ impl EngineOptions {
             running: 16,
             waiting: 64,
             threads: None,
+            guesses: GUESSES,
         }
     }
 }

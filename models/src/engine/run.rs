@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use corbie_core::{Error, ErrorKind, Result};
 
+use super::guess::Guesser;
+use super::prefix::common;
 use super::{Request, Written};
 use crate::constraint::Mask;
 use crate::decoder::Sequence;
@@ -22,6 +24,11 @@ pub(super) struct Run {
     pub text: Vec<u32>,
     /// What the decoder has read of it.
     pub sequence: Sequence,
+    /// What the next pass reads, or this one does.
+    pub reading: Vec<u32>,
+    guesser: Guesser,
+    /// Guessed tokens that the next pass reads behind the text.
+    guess: Vec<u32>,
     /// How many of the prompt's last tokens its sink has still to see the logits after.
     weighs: usize,
     /// An earlier request that is reading what this one begins with too, and how much of it.
@@ -41,13 +48,17 @@ pub(super) enum Progress {
 }
 
 impl Run {
-    pub fn new(id: u64, request: Request, sequence: Sequence) -> Self {
+    /// `guesses`: the most tokens that are guessed at a time.
+    pub fn new(id: u64, request: Request, sequence: Sequence, guesses: usize) -> Self {
         Self {
             id,
             text: request.prompt.clone(),
             weighs: request.sink.weighs().min(request.prompt.len()),
             request,
             sequence,
+            reading: Vec::new(),
+            guesser: Guesser::new(guesses),
+            guess: Vec::new(),
             follows: None,
             begun: Instant::now(),
             first_choice: None,
@@ -57,13 +68,37 @@ impl Run {
 
     /// The tokens that were not read yet.
     pub fn unread(&self) -> usize {
-        self.text.len() - self.sequence.tokens().len()
+        // Guesses are read beyond the text.
+        let read = self.sequence.tokens().len();
+        self.text.len().saturating_sub(read)
     }
 
-    /// The tokens that the next pass may read, so that logits of few are wanted at once.
-    pub fn readable(&self) -> usize {
+    /// The tokens that the next pass may read, guessed ones behind the text's, so that logits of
+    /// few are wanted at once.
+    pub fn readable(&mut self) -> usize {
+        if self.is_writing() && self.weighs == 0 {
+            // The pass itself chooses one more.
+            let limit = self.left().saturating_sub(1);
+            self.guess = self.guesser.guess(&self.text, limit);
+        }
         let before = self.first_wanted() - self.sequence.tokens().len();
-        self.unread().min(before + MOST_ROWS)
+        (self.unread() + self.guess.len()).min(before + MOST_ROWS)
+    }
+
+    /// Lays out the next `share` of these tokens to be read.
+    pub fn lay_out(&mut self, share: usize) {
+        self.guess.truncate(share.saturating_sub(self.unread()));
+        let start = self.sequence.tokens().len();
+        let of_text = share - self.guess.len();
+        self.reading.clear();
+        self.reading
+            .extend_from_slice(&self.text[start..start + of_text]);
+        self.reading.extend_from_slice(&self.guess);
+    }
+
+    /// How many guessed tokens the pass reads.
+    pub fn guessed(&self) -> usize {
+        self.guess.len()
     }
 
     /// How many more tokens it may write.
@@ -182,6 +217,48 @@ impl Run {
     fn write(&mut self, token: u32) -> ControlFlow<()> {
         self.text.push(token);
         self.request.sink.token(token)
+    }
+
+    /// Chooses tokens by the `rows` of logits after the text and the guesses behind it, as long as
+    /// the guesses are right; the first by `mask`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Run::choose`].
+    pub fn choose_all(
+        &mut self,
+        name: &str,
+        logits: &[f32],
+        rows: usize,
+        mut mask: Option<Mask>,
+    ) -> Result<Progress> {
+        let width = logits.len() / rows;
+        let start = self.text.len();
+        let result = loop {
+            let row = self.text.len() - start;
+            let logits = &logits[row * width..][..width];
+            match self.choose(name, logits, mask.as_ref()) {
+                Ok(Progress::GoesOn) => {}
+                other => break other,
+            }
+            let written = &self.text[start..];
+            if written.len() >= rows || written != &self.guess[..written.len()] {
+                break Ok(Progress::GoesOn);
+            }
+            let left = self.left();
+            mask = match &mut self.request.guide {
+                Some(guide) => match guide.mask(left) {
+                    Ok(mask) => mask,
+                    Err(error) => break Err(error),
+                },
+                None => None,
+            };
+        };
+        let guess = std::mem::take(&mut self.guess);
+        let right = common(&guess, &self.text[start..]);
+        self.guesser.learn(guess.len(), right);
+        self.sequence.truncate(start + right);
+        result
     }
 
     /// Ends it; gives its sequence.

@@ -142,7 +142,7 @@ impl<'a> Schedule<'a> {
 
     fn begin(&mut self, request: Request) {
         let sequence = self.decoder.sequence_with(request.adapter.clone());
-        let mut run = Run::new(self.next_id, request, sequence);
+        let mut run = Run::new(self.next_id, request, sequence, self.options.guesses);
         self.next_id += 1;
         let adapter = run.request.adapter.as_ref();
         run.go_on_from(self.prefixes.recall(self.decoder, adapter, &run.text));
@@ -208,7 +208,7 @@ impl<'a> Schedule<'a> {
         let flowing = self.runs.iter().any(Run::is_writing);
         let mut questions = Vec::new();
         for (index, run) in self.runs.iter_mut().enumerate() {
-            let ready = shares[index] > 0 && shares[index] == run.unread();
+            let ready = shares[index] > 0 && shares[index] >= run.unread();
             let left = run.left();
             if let Some(guide) = run.request.guide.take_if(|_| ready) {
                 questions.push(Question { index, guide, left });
@@ -225,10 +225,10 @@ impl<'a> Schedule<'a> {
             if rows > 0 {
                 wanted.push((index, rows));
             }
-            let start = run.sequence.tokens().len();
+            run.lay_out(*share);
             steps.push(Step {
                 sequence: &mut run.sequence,
-                tokens: &run.text[start..start + share],
+                tokens: &run.reading,
                 wanted: rows,
             });
         }
@@ -254,9 +254,10 @@ impl<'a> Schedule<'a> {
             if run.unread() > 0 {
                 continue;
             }
-            let last = &its[(rows - 1) * vocabulary..];
             let mask = masks[index].take().unwrap_or(Ok(None));
-            let progress = mask.and_then(|mask| run.choose(self.name, last, mask.as_ref()));
+            let rows = rows.min(run.guessed() + 1);
+            let last = &its[its.len() - rows * vocabulary..];
+            let progress = mask.and_then(|mask| run.choose_all(self.name, last, rows, mask));
             if !matches!(progress, Ok(Progress::GoesOn)) {
                 ended.push((index, progress));
             }

@@ -22,6 +22,7 @@ pub async fn run(app: &App, args: &BenchGenerateArgs) -> Result<Value> {
     let streams = args.streams.max(1);
     let context = args.depth.max(1);
     let (mut reading, mut writing, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+    let mut quoting = Vec::new();
     for round in 0..=args.runs {
         let prompts = |length: usize, of: usize| -> Vec<Vec<u32>> {
             let vocabulary = model.tokenizer().vocab_size();
@@ -33,8 +34,17 @@ pub async fn run(app: &App, args: &BenchGenerateArgs) -> Result<Value> {
         let read = complete(&model, prompts(args.prompt_tokens, 0), 1).await?;
         let seconds = begun.elapsed().as_secs_f64();
 
-        let contexts = prompts(context, 1);
+        let mut contexts = prompts(context, 1);
+        if args.quote {
+            contexts
+                .iter_mut()
+                .for_each(|context| repeat_beginning(context));
+        }
         complete(&model, contexts.clone(), 1).await?;
+        let quotes: Vec<Vec<u32>> = contexts
+            .iter()
+            .map(|context| context[QUOTED.min(context.len())..].to_vec())
+            .collect();
         let begun = Instant::now();
         let written = complete(&model, contexts, args.tokens).await?;
         let whole = begun.elapsed().as_secs_f64();
@@ -56,9 +66,15 @@ pub async fn run(app: &App, args: &BenchGenerateArgs) -> Result<Value> {
         }
         reading.push((args.prompt_tokens * streams) as f64 / prefill);
         writing.push(tokens as f64 / decode);
+        let quoted: usize = written
+            .iter()
+            .zip(&quotes)
+            .map(|(it, of)| common(&it.ids, of))
+            .sum();
+        quoting.push(quoted as f64 / tokens as f64);
         waiting.push(median(read.iter().map(|one| one.prefill_seconds).collect()));
     }
-    Ok(json!({
+    let mut row = json!({
         "v": 1,
         "model": app.settings.get("model"),
         "prompt_tokens": args.prompt_tokens,
@@ -71,7 +87,11 @@ pub async fn run(app: &App, args: &BenchGenerateArgs) -> Result<Value> {
         "first_token_seconds": median(waiting),
         "rss_mb": memory("VmRSS:"),
         "peak_rss_mb": memory("VmHWM:"),
-    }))
+    });
+    if args.quote {
+        row["quoted"] = json!(median(quoting));
+    }
+    Ok(row)
 }
 
 async fn load(app: &App, args: &BenchGenerateArgs) -> Result<LocalChatModel> {
@@ -82,6 +102,7 @@ async fn load(app: &App, args: &BenchGenerateArgs) -> Result<LocalChatModel> {
         name: Some(name.to_owned()),
         precision: precision(&app.settings)?,
         threads: args.threads,
+        guesses: args.guesses,
         context_length: Some(longest),
         running: Some(args.streams.max(1)),
         ..LocalChatOptions::default()
@@ -105,6 +126,21 @@ async fn complete(
         .into_iter()
         .map(|prompt| model.generate(prompt, options.clone()));
     try_join_all(all).await
+}
+
+/// How many tokens of the beginning stand at the end again.
+const QUOTED: usize = 64;
+
+/// Ends a context as it begins.
+fn repeat_beginning(context: &mut [u32]) {
+    let quoted = QUOTED.min(context.len() / 2);
+    let end = context.len() - quoted;
+    context.copy_within(..quoted, end);
+}
+
+/// How many tokens two texts begin with in common.
+fn common(a: &[u32], b: &[u32]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 /// A prompt like no other of another `number`: tokens in an order without sense.
